@@ -1,0 +1,1 @@
+"""What a person types: the Python client, the `lure` command and the embedded stack."""

@@ -1,0 +1,1 @@
+"""The HTTP side: chunks come in, predictions go out."""

@@ -1,0 +1,1 @@
+"""The working side: admission of chunks, the learning cycle, the gate, the sweeper."""
