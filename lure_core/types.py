@@ -1,0 +1,164 @@
+"""What passes between the stages of a cycle and to its caller; plain values, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Stage = Literal["prequential", "unlearn", "relearn", "evaluate"]
+
+
+class Split(IntEnum):
+    """The role of an image for as long as it lives; fixed by the hash of its pixels."""
+
+    TRAIN = 0
+    """Learned from."""
+    SELECT = 1
+    """Chooses the best epoch; never learned from."""
+    JUDGE = 2
+    """Gives the reported figures and the gate's verdict; no other role."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How a model did on a set of images.
+
+    Attributes:
+        accuracy: Share of right answers, 0…1; 0.0 where there were no images.
+        per_class: Accuracy by class name; None for a class with no image.
+        ece: Expected calibration error over 15 bins of equal width (Guo et al. 2017), 0…1.
+        images: Images scored.
+        correct: Images answered rightly.
+    """
+
+    accuracy: float
+    per_class: dict[str, float | None]
+    ece: float
+    images: int
+    correct: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class UnlearnReport:
+    """What a strategy did to the weights.
+
+    Attributes:
+        strategy: Its name.
+        counted: Weights it chose among.
+        reset: Weights that got new values (the paper's k).
+        layer_share: Share of each parameter that was reset, by parameter name.
+        threshold: Highest saliency that was reset; None where none was taken.
+        ties: Weights whose saliency equalled the threshold.
+        subset_images: Images on which the saliency was taken.
+        seconds: Wall clock.
+        flops: Floating-point operations, counted analytically (2 per multiply-add).
+    """
+
+    strategy: str
+    counted: int = 0
+    reset: int = 0
+    layer_share: dict[str, float] = field(default_factory=dict)
+    threshold: float | None = None
+    ties: int = 0
+    subset_images: int = 0
+    seconds: float = 0.0
+    flops: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> UnlearnReport:
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a cycle stands.
+
+    Attributes:
+        stage: What is being done.
+        epoch: Finished epochs of "relearn"; 0 in the other stages.
+        epochs: Epochs that "relearn" has in all.
+        loss: Mean training loss of the epoch just finished.
+        accuracy: On the select split, after the epoch just finished; None without select images.
+        images_per_s: Training speed of the epoch just finished.
+        state: Serialises what the cycle needs to go on from this moment, as safetensors bytes.
+            Valid only until the callback returns: the weights move on afterwards.
+    """
+
+    stage: Stage
+    epoch: int
+    epochs: int
+    loss: float | None = None
+    accuracy: float | None = None
+    images_per_s: float | None = None
+    state: Callable[[], bytes] | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model at rest: safetensors bytes, and the JSON sidecar without which they mean nothing."""
+
+    weights: bytes
+    sidecar: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a cycle starts: the champion (None on the first chunk), and what `state()` gave."""
+
+    parent: Checkpoint | None = None
+    resume: bytes | None = None
+
+
+@dataclass(frozen=True)
+class CycleResult:
+    """A new version and how it came about.
+
+    Attributes:
+        checkpoint: The best epoch's weights.
+        metrics: Of the new version, on the judge images of all chunks.
+        parent_metrics: Of the parent, on the same images; None on the first chunk.
+        prequential_accuracy: The parent's on all images of the new data before any was learned.
+        unlearn: None on the first chunk.
+        best_epoch: The epoch kept, counted from 1.
+        epochs: Epochs trained.
+        timings: Seconds by stage, summed over interruptions.
+        images_per_s: Training images a second over the relearning.
+        environment: Device, threads, precision and library versions it was made with.
+    """
+
+    checkpoint: Checkpoint
+    metrics: Metrics
+    parent_metrics: Metrics | None
+    prequential_accuracy: float | None
+    unlearn: UnlearnReport | None
+    best_epoch: int
+    epochs: int
+    timings: dict[str, float]
+    images_per_s: float
+    environment: dict[str, Any]
+
+
+class Classifier(Protocol):
+    """A loaded model that answers."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def predict(self, images_u8: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Probabilities [N, K] of uint8 images [N, C, H, W]."""
+        ...
+
+    def warm_up(self) -> None:
+        """Answer once, so that the first caller does not pay for lazy initialisation."""
+        ...
