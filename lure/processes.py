@@ -1,0 +1,145 @@
+"""Children: programs that run in the foreground, log to a file and die with this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lure import child, proc
+
+TAIL_BYTES = 2000
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One program to run.
+
+    Attributes:
+        argv: the program and its arguments.
+        log: the file that its output is appended to.
+        env: its whole environment.
+        owner: `(uid, gid)` to run as; None keeps this process's own.
+        stop_signal: asks it to end in good order.
+        death_signal: what the kernel sends it when this process dies.
+        stop_s: seconds it has between `stop_signal` and SIGKILL.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    log: Path
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    owner: tuple[int, int] | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
+    stop_s: float = 10.0
+
+
+class Child:
+    """A running `Spec`; may be started again after it ended.
+
+    The kernel ties a child to the *thread* that started it, so `start` belongs on a thread that
+    lives at least as long as the child is wanted.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id, also after its end."""
+        assert self._process is not None, f"{self.spec.name} was never started"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; minus the signal's number when a signal ended it."""
+        return None if self._process is None else self._process.poll()
+
+    def start(self) -> None:
+        """Starts it in a session of its own, so that a terminal's Ctrl-C does not reach it."""
+        assert not self.running, f"{self.spec.name} runs already"
+        self.spec.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.spec.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603  (no shell)
+                launch(self.spec),
+                env=dict(self.spec.env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def ask_to_stop(self) -> None:
+        """Sends the stop signal to the program itself, not to its own children."""
+        self.send(self.spec.stop_signal)
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal, if it runs."""
+        if self._process is not None:
+            self._process.send_signal(number)  # looks whether it ended before
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Waits for its end; False when it still runs after `timeout_s`."""
+        if self._process is None:
+            return True
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Ends it in good order, or by force after `stop_s`; nothing it started is left."""
+        family = proc.family(self._process.pid) if self._process is not None else []
+        self.ask_to_stop()
+        if not self.wait(self.spec.stop_s):
+            self.send(signal.SIGKILL)
+            self.wait()
+        proc.kill(family)
+        self.kill_group()
+
+    def kill(self) -> None:
+        """SIGKILL to it and to everything that it started."""
+        family = proc.family(self._process.pid) if self._process is not None else []
+        self.send(signal.SIGKILL)
+        self.wait()
+        proc.kill(family)
+        self.kill_group()
+
+    def kill_group(self) -> None:
+        """SIGKILL to what an ended program left in its process group."""
+        if self._process is None:
+            return
+        assert not self.running
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def tail(self) -> str:
+        """The end of its log, for an error message."""
+        return tail(self.spec.log)
+
+
+def launch(spec: Spec) -> list[str]:
+    """The command line that becomes `spec.argv`: see `lure.child`."""
+    owner = [] if spec.owner is None else ["--owner", "{}:{}".format(*spec.owner)]
+    death = ["--parent", str(os.getpid()), "--signal", str(int(spec.death_signal))]
+    return [sys.executable, "-I", "-S", child.__file__, *death, *owner, "--", *spec.argv]
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log file."""
+    with suppress(FileNotFoundError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        return file.read().decode(errors="replace").strip()
+    return ""
