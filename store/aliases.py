@@ -1,0 +1,190 @@
+"""Aliases point at versions; every move is a row, and a rollback is one more move.
+
+`champion` is served by default, `candidate` is the newest version that was judged, `previous` the
+champion before this one, `latest` the newest version. The last three move by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from store import events, streams, versions
+from store.errors import Conflict, NotFound, PreconditionFailed
+from store.models import Alias, AliasMove, Stream, Version
+from store.pages import Page, fetch
+from store.states import VersionState
+
+CHAMPION, CANDIDATE, PREVIOUS, LATEST = "champion", "candidate", "previous", "latest"
+AUTOMATIC = (CANDIDATE, PREVIOUS, LATEST)
+
+
+@dataclass(frozen=True)
+class Move:
+    """Where an alias is to point, by whom and why; `hold` bars automatic promotion."""
+
+    to: int
+    who: str
+    reason: str
+    hold: bool = False
+
+
+def get(session: Session, stream: Stream, name: str) -> Alias:
+    """The alias of that name in that stream, or NotFound."""
+    alias = session.get(Alias, (stream.id, name))
+    if alias is None:
+        raise NotFound("alias", name)
+    return alias
+
+
+def of_stream(session: Session, stream: Stream) -> Sequence[Alias]:
+    """Every alias of the stream, by name."""
+    query = select(Alias).where(Alias.stream_id == stream.id).order_by(Alias.name)
+    return session.scalars(query).all()
+
+
+def version_of(session: Session, stream_id: int, name: str) -> int | None:
+    """The version that the alias points at, None while there is no such alias."""
+    return session.scalar(
+        select(Alias.version).where(Alias.stream_id == stream_id, Alias.name == name)
+    )
+
+
+def champion(session: Session, stream: Stream) -> Alias | None:
+    """The champion's row, locked; None before the first version."""
+    return _locked(session, stream, CHAMPION)
+
+
+def move(session: Session, stream: Stream, name: str, to: Move) -> Alias:
+    """Point an alias at a version and write the move into its history.
+
+    The stream's row must be locked. Moving `champion` moves `previous` too.
+
+    Raises:
+        NotFound: There is no such version.
+        Conflict: The version may not be served.
+    """
+    version = versions.get(session, stream, to.to)
+    if version.state is not VersionState.READY:
+        raise Conflict(f"version {to.to} is {version.state} and cannot be pointed at")
+    alias = _locked(session, stream, name)
+    before = None if alias is None else alias.version
+    if alias is None:
+        alias = Alias(stream_id=stream.id, name=name, version=to.to, hold=to.hold)
+        session.add(alias)
+    else:
+        alias.version, alias.hold = to.to, to.hold
+        alias.revision += 1
+        alias.updated_at = func.clock_timestamp()
+    _record(session, stream, alias, before, to)
+    if name == CHAMPION and before is not None and before != to.to:
+        move(session, stream, PREVIOUS, Move(before, to.who, to.reason))
+    return alias
+
+
+def move_if(
+    session: Session, stream: Stream, name: str, to: Move, *, revision: int | None
+) -> Alias:
+    """Move an alias that the caller has read at `revision` (None: it was not there).
+
+    Raises:
+        PreconditionFailed: It moved since.
+        Conflict: It moves by itself.
+    """
+    if name in AUTOMATIC:
+        raise Conflict(f"{name} moves by itself; move champion or an alias of your own")
+    stream = streams.lock(session, stream.id)
+    alias = _locked(session, stream, name)
+    now = None if alias is None else alias.revision
+    if now != revision:
+        raise PreconditionFailed(f"alias {name} changed since you read it; read it and decide anew")
+    return move(session, stream, name, to)
+
+
+def rollback(session: Session, stream: Stream, *, who: str, reason: str) -> Alias:
+    """Point `champion` at the newest older version that has been champion, and hold it there.
+
+    Raises:
+        NotFound: Nothing is served yet.
+        Conflict: No older version has been champion.
+    """
+    stream = streams.lock(session, stream.id)
+    now = get(session, stream, CHAMPION)
+    target = session.scalar(
+        select(func.max(AliasMove.to_version)).where(
+            AliasMove.stream_id == stream.id,
+            AliasMove.alias == CHAMPION,
+            AliasMove.to_version < now.version,
+            AliasMove.to_version.in_(_ready(stream)),
+        )
+    )
+    if target is None:
+        raise Conflict(f"no version older than {now.version} has been champion")
+    return move(session, stream, CHAMPION, Move(target, who, reason, hold=True))
+
+
+def release(session: Session, stream: Stream, *, who: str, reason: str) -> Alias:
+    """Lift the hold: later cycles may promote again."""
+    stream = streams.lock(session, stream.id)
+    get(session, stream, CHAMPION)
+    alias = _locked(session, stream, CHAMPION)
+    assert alias is not None
+    if alias.hold:
+        alias.hold = False
+        alias.revision += 1
+        alias.updated_at = func.clock_timestamp()
+        _record(session, stream, alias, alias.version, Move(alias.version, who, reason))
+    return alias
+
+
+def history(
+    session: Session, stream: Stream, name: str, *, size: int, before: int | None = None
+) -> Page[AliasMove]:
+    """The moves of an alias, newest first."""
+    get(session, stream, name)
+    query = select(AliasMove).where(AliasMove.stream_id == stream.id, AliasMove.alias == name)
+    return fetch(session, query, AliasMove.id, size=size, before=before)
+
+
+def _locked(session: Session, stream: Stream, name: str) -> Alias | None:
+    return session.scalar(
+        select(Alias)
+        .where(Alias.stream_id == stream.id, Alias.name == name)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _ready(stream: Stream) -> Select[int]:
+    return select(Version.version).where(
+        Version.stream_id == stream.id, Version.state == VersionState.READY
+    )
+
+
+def _record(session: Session, stream: Stream, alias: Alias, before: int | None, to: Move) -> None:
+    session.add(
+        AliasMove(
+            stream_id=stream.id,
+            alias=alias.name,
+            from_version=before,
+            to_version=to.to,
+            hold=to.hold,
+            who=to.who,
+            reason=to.reason,
+        )
+    )
+    session.flush()
+    events.note(
+        session,
+        "alias.moved",
+        stream,
+        alias=alias.name,
+        version=to.to,
+        before=before,
+        hold=to.hold,
+        who=to.who,
+        reason=to.reason,
+    )

@@ -1,0 +1,287 @@
+"""Cycles: claimed under the stream's lock, fenced by `attempt`, at most one active a stream.
+
+A worker holds a `Claim`. Every write first locks the cycle's row and checks that the claim is
+still the newest (`fenced`): a worker that was stopped and comes back writes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from store import aliases, chunks, events, streams, versions
+from store.errors import FenceLost, NotFound
+from store.models import Chunk, Cycle, Json, Stream, new_id
+from store.pages import Page, fetch
+from store.states import ACTIVE, ChunkState, CycleState, Stage, check_chunk_move, check_cycle_move
+
+MAX_DEATHS = 20  # of workers, without progress in between
+MAX_EXCEPTIONS = 3  # of the cycle's own
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's claim to a cycle; `attempt` is its fence."""
+
+    cycle_id: str
+    stream_id: int
+    attempt: int
+
+
+def claim_next(session: Session, stream_id: int, *, worker: str, stale_s: float) -> Claim | None:
+    """Claim what the stream has to do next, under the stream's lock.
+
+    A cycle that is active is taken over if nobody holds it. Otherwise the oldest admitted chunk
+    begins a new one, unless an older chunk still waits for admission.
+
+    Returns:
+        The claim, or None when there is nothing to do now.
+    """
+    stream = streams.lock(session, stream_id)
+    cycle = active(session, stream)
+    if cycle is None:
+        cycle = _begin(session, stream)
+    elif not session.scalar(select(_is_free(stale_s)).where(Cycle.id == cycle.id)):
+        return None
+    elif cycle.heartbeat_at is not None:  # a heartbeat that went stale is a death
+        cycle.deaths += 1
+        if cycle.deaths >= MAX_DEATHS:
+            fail(session, stream, cycle, f"{cycle.deaths} workers died in stage {cycle.stage}")
+            return None
+    if cycle is None:
+        return None
+    cycle.attempt += 1
+    cycle.worker = worker
+    cycle.heartbeat_at = cycle.stage_started_at = func.clock_timestamp()
+    if cycle.state is CycleState.QUEUED:
+        check_cycle_move(cycle.state, CycleState.RUNNING)
+        cycle.state = CycleState.RUNNING
+        cycle.started_at = func.clock_timestamp()
+    session.flush()
+    return Claim(cycle.id, stream.id, cycle.attempt)
+
+
+def _begin(session: Session, stream: Stream) -> Cycle | None:
+    taken = _next_chunks(session, stream)
+    if not taken:
+        return None
+    champion = aliases.version_of(session, stream.id, aliases.CHAMPION)
+    parent = None if champion is None else versions.get(session, stream, champion)
+    cycle = Cycle(
+        id=new_id("cyc"),
+        stream_id=stream.id,
+        state=CycleState.QUEUED,
+        strategy=stream.policies["unlearn"]["strategy"],
+        parent=champion,
+        replay=[chunk.id for chunk in chunks.learned(session, stream)],
+        seed=stream.seed,
+        ordinal=1 if parent is None else parent.ordinal + 1,
+    )
+    session.add(cycle)
+    session.flush()
+    for chunk in taken:
+        check_chunk_move(chunk.state, ChunkState.LEARNING)
+        chunk.state = ChunkState.LEARNING
+        chunk.cycle_id = cycle.id
+    events.note(
+        session,
+        "cycle.started",
+        stream,
+        cycle=cycle.id,
+        chunks=[chunk.id for chunk in taken],
+        parent=cycle.parent,
+    )
+    return cycle
+
+
+def _next_chunks(session: Session, stream: Stream) -> list[Chunk]:
+    """The admitted chunks at the head of the line, as many as the trigger policy takes at once."""
+    at_once: int = stream.policies["trigger"]["max_chunks"]
+    taken: list[Chunk] = []
+    for chunk in chunks.waiting(session, stream, limit=at_once):
+        if chunk.state is not ChunkState.ADMITTED:
+            break
+        taken.append(chunk)
+    return taken
+
+
+def active(session: Session, stream: Stream) -> Cycle | None:
+    """The stream's active cycle, locked."""
+    return session.scalar(
+        select(Cycle)
+        .where(Cycle.stream_id == stream.id, Cycle.state.in_(ACTIVE))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def fenced(session: Session, claim: Claim) -> Cycle:
+    """The claimed cycle, locked; FenceLost when it ended or was handed to another worker."""
+    cycle = session.scalar(
+        select(Cycle)
+        .where(Cycle.id == claim.cycle_id, Cycle.attempt == claim.attempt)
+        .where(Cycle.state == CycleState.RUNNING)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if cycle is None:
+        raise FenceLost(f"cycle {claim.cycle_id} was handed to another worker")
+    return cycle
+
+
+def beat(session: Session, claim: Claim) -> bool:
+    """Renew the claim; False when it is lost. Takes no lock but the row's own, for an instant."""
+    beaten = session.scalar(
+        update(Cycle)
+        .where(Cycle.id == claim.cycle_id, Cycle.attempt == claim.attempt)
+        .where(Cycle.state == CycleState.RUNNING)
+        .values(heartbeat_at=func.clock_timestamp())
+        .returning(Cycle.id)
+    )
+    return beaten is not None
+
+
+def enter(session: Session, stream: Stream, claim: Claim, stage: Stage) -> None:
+    """The cycle enters a stage; the seconds of the one before are added to its timings."""
+    cycle = fenced(session, claim)
+    if cycle.stage is not stage:
+        cycle.deaths = 0
+    _close_stage(session, cycle)
+    cycle.stage = stage
+    cycle.progress = None
+    events.note(session, "cycle.stage", stream, cycle=cycle.id, stage=stage)
+
+
+def report(
+    session: Session,
+    stream: Stream,
+    claim: Claim,
+    progress: Json,
+    *,
+    resume_digest: str | None = None,
+) -> None:
+    """Progress within a stage, and the resume state if one was stored."""
+    cycle = fenced(session, claim)
+    cycle.deaths = 0
+    cycle.progress = progress
+    if resume_digest is not None:
+        cycle.resume_digest = resume_digest
+    events.note(session, "cycle.progress", stream, cycle=cycle.id, **progress)
+
+
+def succeed(
+    session: Session, stream: Stream, cycle: Cycle, *, version: int, prequential: float | None
+) -> None:
+    """The cycle has made its version, and its chunks are learned. Both rows must be locked."""
+    check_cycle_move(cycle.state, CycleState.SUCCEEDED)
+    _close_stage(session, cycle)
+    cycle.state = CycleState.SUCCEEDED
+    cycle.version = version
+    cycle.heartbeat_at = cycle.resume_digest = None
+    cycle.finished_at = func.clock_timestamp()
+    for chunk in of_cycle(session, cycle.id, for_update=True):
+        check_chunk_move(chunk.state, ChunkState.LEARNED)
+        chunk.state = ChunkState.LEARNED
+        chunk.version = version
+        chunk.prequential_accuracy = prequential
+        chunk.learned_at = func.clock_timestamp()
+        events.note(
+            session, "chunk.learned", stream, cycle=cycle.id, chunk=chunk.id, version=version
+        )
+    events.note(
+        session, "cycle.finished", stream, cycle=cycle.id, state=cycle.state, version=version
+    )
+
+
+def fail(session: Session, stream: Stream, cycle: Cycle, error: str) -> None:
+    """The cycle gives up, and its chunks with it. Both rows must be locked."""
+    check_cycle_move(cycle.state, CycleState.FAILED)
+    _close_stage(session, cycle)
+    cycle.state = CycleState.FAILED
+    cycle.error = error
+    cycle.heartbeat_at = cycle.resume_digest = None
+    cycle.finished_at = func.clock_timestamp()
+    for chunk in of_cycle(session, cycle.id, for_update=True):
+        check_chunk_move(chunk.state, ChunkState.FAILED)
+        chunk.state = ChunkState.FAILED
+        chunk.error = error.strip().splitlines()[-1]
+    events.note(session, "cycle.finished", stream, cycle=cycle.id, state=cycle.state, error=error)
+
+
+def record_exception(session: Session, claim: Claim, error: str) -> None:
+    """The cycle raised: free it to be tried again, or fail it at its last exception."""
+    stream = streams.lock(session, claim.stream_id)
+    cycle = fenced(session, claim)
+    cycle.exceptions += 1
+    cycle.heartbeat_at = None
+    cycle.error = error
+    if cycle.exceptions >= MAX_EXCEPTIONS:
+        fail(session, stream, cycle, error)
+
+
+def hand_back(session: Session, claim: Claim) -> None:
+    """Give up the claim on purpose: the cycle is free at once, and nobody died."""
+    session.execute(
+        update(Cycle)
+        .where(Cycle.id == claim.cycle_id, Cycle.attempt == claim.attempt)
+        .values(heartbeat_at=None)
+    )
+
+
+def get(session: Session, stream: Stream, cycle_id: str) -> Cycle:
+    """The cycle of that id in that stream, or NotFound."""
+    cycle = session.get(Cycle, cycle_id)
+    if cycle is None or cycle.stream_id != stream.id:
+        raise NotFound("cycle", cycle_id)
+    return cycle
+
+
+def page(
+    session: Session,
+    stream: Stream,
+    *,
+    size: int,
+    before: int | None = None,
+    state: CycleState | None = None,
+) -> Page[Cycle]:
+    """The stream's cycles, newest first."""
+    query = select(Cycle).where(Cycle.stream_id == stream.id)
+    if state is not None:
+        query = query.where(Cycle.state == state)
+    return fetch(session, query, Cycle.number, size=size, before=before)
+
+
+def of_cycle(session: Session, cycle_id: str, *, for_update: bool = False) -> Sequence[Chunk]:
+    """The chunks that a cycle claimed, in order."""
+    query = select(Chunk).where(Chunk.cycle_id == cycle_id).order_by(Chunk.position)
+    if for_update:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    return session.scalars(query).all()
+
+
+def unattended(session: Session, *, stale_s: float) -> Sequence[int]:
+    """Ids of the streams that have work and no live worker."""
+    free_cycles = select(Cycle.stream_id).where(Cycle.state.in_(ACTIVE), _is_free(stale_s))
+    busy = select(Cycle.stream_id).where(Cycle.state.in_(ACTIVE))
+    waiting = select(Chunk.stream_id).where(
+        Chunk.state == ChunkState.ADMITTED, Chunk.stream_id.not_in(busy)
+    )
+    return session.scalars(free_cycles.union(waiting)).all()
+
+
+def _is_free(stale_s: float) -> ColumnElement[bool]:
+    horizon = func.clock_timestamp() - dt.timedelta(seconds=stale_s)
+    return (Cycle.heartbeat_at.is_(None)) | (Cycle.heartbeat_at < horizon)
+
+
+def _close_stage(session: Session, cycle: Cycle) -> None:
+    now = session.scalars(select(func.clock_timestamp())).one()
+    if cycle.stage is not None and cycle.stage_started_at is not None:
+        seconds = (now - cycle.stage_started_at).total_seconds()
+        spent = cycle.timings.get(cycle.stage, 0.0) + seconds
+        cycle.timings = {**cycle.timings, cycle.stage: round(spent, 3)}
+    cycle.stage_started_at = now

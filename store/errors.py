@@ -1,0 +1,65 @@
+"""Every error that the store raises on purpose. It knows no HTTP; the service maps it.
+
+StoreError
+├── NotFound          no such row
+├── Conflict          the row is not in a state that allows this
+│   └── AlreadyExists
+├── PreconditionFailed  the row changed since the caller read it
+├── KeyReused         an idempotency key came back with another payload
+├── FenceLost         this worker's claim was handed to another; it must write nothing
+├── BlobMissing       no bytes under that digest
+├── BlobDamaged       the bytes do not have their digest
+└── DatabaseAway      PostgreSQL cannot be reached (try again)
+    └── DatabaseBusy  a lock or a connection was not had in time (try again)
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The message is fit to be shown to the caller."""
+
+
+class NotFound(StoreError):
+    """No such row."""
+
+    def __init__(self, kind: str, name: object) -> None:
+        super().__init__(f"there is no {kind} {name!s}")
+        self.kind = kind
+        self.name = name
+
+
+class Conflict(StoreError):
+    """The row is not in a state that allows this."""
+
+
+class AlreadyExists(Conflict):
+    """The name is taken."""
+
+
+class PreconditionFailed(StoreError):
+    """The row changed since the caller read it."""
+
+
+class KeyReused(StoreError):
+    """An idempotency key came back with another payload."""
+
+
+class FenceLost(StoreError):
+    """This worker's claim was handed to another; it must write nothing more."""
+
+
+class BlobMissing(StoreError):
+    """No bytes under that digest."""
+
+
+class BlobDamaged(StoreError):
+    """The stored bytes do not have their digest."""
+
+
+class DatabaseAway(StoreError):
+    """PostgreSQL cannot be reached; nothing was decided, try again."""
+
+
+class DatabaseBusy(DatabaseAway):
+    """A lock or a connection was not had in time; nothing was decided, try again."""

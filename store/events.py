@@ -1,0 +1,74 @@
+"""What happened, for whoever listens.
+
+Events are noted during a transaction and written by `engine.begin` just before the commit: their
+ids are handed out under one advisory lock, so that no id becomes visible after a higher one was
+streamed, and that lock comes last in the order stream, cycle, chunk, alias, events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from store.models import Event, Stream
+
+_LOCK = 0x4C555245  # "LURE"
+_PENDING = "lure.events"
+
+
+def note(
+    session: Session,
+    name: str,
+    stream: Stream | None = None,
+    *,
+    cycle: str | None = None,
+    **data: Any,
+) -> None:
+    """Record that `name` happened; it becomes visible with the commit."""
+    shown: dict[str, Any] = {} if stream is None else {"stream": stream.name}
+    if cycle is not None:
+        shown["cycle"] = cycle
+    event = Event(
+        name=name,
+        stream_id=None if stream is None else stream.id,
+        cycle_id=cycle,
+        data=shown | data,
+    )
+    session.info.setdefault(_PENDING, []).append(event)
+
+
+def flush(session: Session) -> list[str]:
+    """Write the noted events, as the last act before the commit; return their names."""
+    pending: list[Event] = session.info.pop(_PENDING, [])
+    if pending:
+        session.flush()
+        session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        for event in pending:
+            session.add(event)
+            session.flush()
+    return [event.name for event in pending]
+
+
+def after(
+    session: Session,
+    last_id: int,
+    *,
+    stream_id: int | None = None,
+    cycle_id: str | None = None,
+    limit: int = 500,
+) -> Sequence[Event]:
+    """The events behind `last_id`, oldest first."""
+    query = select(Event).where(Event.id > last_id).order_by(Event.id).limit(limit)
+    if stream_id is not None:
+        query = query.where(Event.stream_id == stream_id)
+    if cycle_id is not None:
+        query = query.where(Event.cycle_id == cycle_id)
+    return session.scalars(query).all()
+
+
+def last_id(session: Session) -> int:
+    """The id of the newest visible event, 0 if there is none."""
+    return session.scalar(select(func.max(Event.id))) or 0

@@ -1,0 +1,83 @@
+"""Garbage collection: the only place where bytes are deleted."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+
+from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from store.blobs import Blobs
+from store.engine import Database
+from store.models import Blob, Chunk, Cycle, Version
+from store.states import ACTIVE, VersionState
+
+_SCRATCH_S = 6 * 3600.0  # longer than any upload may take
+_AT_ONCE = 1000
+
+
+def collect(database: Database, blobs: Blobs) -> int:
+    """Delete the blobs that no row names and nobody touched for their time.
+
+    Each goes in its own short transaction, under its row's lock: whoever puts the same bytes at
+    that moment waits, and writes them anew.
+
+    Returns:
+        How many were deleted.
+    """
+    with database.begin() as session:
+        candidates = session.scalars(select(Blob.digest).where(_is_garbage()).limit(_AT_ONCE)).all()
+    deleted = sum(_delete(database, blobs, digest) for digest in candidates)
+    _clear_scratch(blobs)
+    return deleted
+
+
+def _delete(database: Database, blobs: Blobs, digest: str) -> bool:
+    with database.begin() as session:
+        locked = session.scalar(
+            select(Blob.digest)
+            .where(Blob.digest == digest, _is_garbage())
+            .with_for_update(skip_locked=True)
+        )
+        if locked is None:
+            return False
+        blobs.delete(digest)
+        session.execute(delete(Blob).where(Blob.digest == digest))
+    return True
+
+
+def _is_garbage() -> ColumnElement[bool]:
+    age = func.clock_timestamp() - Blob.touched_at
+    old = age > Blob.keep_s * dt.timedelta(seconds=1)
+    named = or_(
+        select(Chunk.id).where(Chunk.digest == Blob.digest).exists(),
+        select(Chunk.id).where(Chunk.file_digest == Blob.digest).exists(),
+        select(Version.version)
+        .where(or_(Version.digest == Blob.digest, Version.sidecar_digest == Blob.digest))
+        .where(Version.state != VersionState.WEIGHTS_DELETED)
+        .exists(),
+        select(Cycle.id)
+        .where(Cycle.resume_digest == Blob.digest, Cycle.state.in_(ACTIVE))
+        .exists(),
+    )
+    return old & ~named
+
+
+def _clear_scratch(blobs: Blobs) -> None:
+    for path in blobs.incoming():
+        try:
+            if time.time() - path.stat().st_mtime > _SCRATCH_S:
+                path.unlink(missing_ok=True)
+        except FileNotFoundError:  # its owner was quicker
+            continue
+
+
+def missing(session: Session, blobs: Blobs) -> list[str]:
+    """Digests that a live row names though no bytes lie under them: always empty, or a defect."""
+    named = select(Chunk.digest).union(
+        select(Chunk.file_digest).where(Chunk.file_digest.is_not(None)),
+        select(Version.digest).where(Version.state != VersionState.WEIGHTS_DELETED),
+        select(Version.sidecar_digest),
+    )
+    return [digest for digest in session.scalars(named) if not blobs.exists(digest)]

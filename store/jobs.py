@@ -1,0 +1,19 @@
+"""Names of the tasks and queues, shared by those who send and those who work.
+
+A message is only a wake-up: it carries ids, may be lost, late or doubled, and the row decides.
+"""
+
+ADMIT_QUEUE = "admit"
+LEARN_QUEUE = "learn"
+
+ADMIT_CHUNK = "lure.admit_chunk"  # (chunk_id)
+PROCESS_NEXT = "lure.process_next"  # (stream_id)
+SWEEP = "lure.sweep"  # ()
+COLLECT_GARBAGE = "lure.collect_garbage"  # ()
+
+QUEUE_OF = {
+    ADMIT_CHUNK: ADMIT_QUEUE,
+    PROCESS_NEXT: LEARN_QUEUE,
+    SWEEP: ADMIT_QUEUE,
+    COLLECT_GARBAGE: ADMIT_QUEUE,
+}

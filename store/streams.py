@@ -1,0 +1,73 @@
+"""Streams: made once, locked by whoever changes what hangs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from store import events
+from store.errors import AlreadyExists, NotFound
+from store.models import Json, Stream
+from store.pages import Page, fetch
+
+
+def add(session: Session, stream: Stream) -> Stream:
+    """Insert a new stream.
+
+    Raises:
+        AlreadyExists: The name is taken.
+    """
+    session.add(stream)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise AlreadyExists(f"a stream named {stream.name!r} exists already") from error
+    events.note(session, "stream.created", stream)
+    return stream
+
+
+def get(session: Session, name: str) -> Stream:
+    """The stream of that name, or NotFound."""
+    stream = session.scalar(select(Stream).where(Stream.name == name))
+    if stream is None:
+        raise NotFound("stream", name)
+    return stream
+
+
+def lock(session: Session, stream_id: int) -> Stream:
+    """The stream's row, locked until the transaction ends: the first lock of every order."""
+    stream = session.scalar(
+        select(Stream)
+        .where(Stream.id == stream_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if stream is None:
+        raise NotFound("stream", stream_id)
+    return stream
+
+
+def page(session: Session, *, size: int, before: int | None = None) -> Page[Stream]:
+    """Streams, newest first."""
+    return fetch(session, select(Stream), Stream.id, size=size, before=before)
+
+
+def every(session: Session) -> Sequence[Stream]:
+    """All streams, oldest first."""
+    return session.scalars(select(Stream).order_by(Stream.id)).all()
+
+
+def fix_shape(stream: Stream, *, classes: list[str], input_spec: Json) -> None:
+    """Fix what the stream did not state, from its first good chunk. The row must be locked."""
+    if stream.classes is None:
+        stream.classes = classes
+    if stream.input is None:
+        stream.input = input_spec
+
+
+def shape_is_fixed(stream: Stream) -> bool:
+    """Whether class list and input size are known."""
+    return stream.classes is not None and stream.input is not None
