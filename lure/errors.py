@@ -41,7 +41,7 @@ class LureError(Exception):
         return text
 
 
-class Unreachable(LureError):  # noqa: N818  (it says what it is)
+class Unreachable(LureError):
     """The service gave no answer."""
 
 

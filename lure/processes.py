@@ -101,7 +101,7 @@ class Child:
 
     def stop(self) -> None:
         """Ends it in good order, or by force after `stop_s`; nothing it started is left."""
-        family = proc.family(self._process.pid) if self._process is not None else []
+        family = self.family()
         self.ask_to_stop()
         if not self.wait(self.spec.stop_s):
             self.send(signal.SIGKILL)
@@ -111,11 +111,15 @@ class Child:
 
     def kill(self) -> None:
         """SIGKILL to it and to everything that it started."""
-        family = proc.family(self._process.pid) if self._process is not None else []
+        family = self.family()
         self.send(signal.SIGKILL)
         self.wait()
         proc.kill(family)
         self.kill_group()
+
+    def family(self) -> list[proc.Entry]:
+        """It and its descendants."""
+        return [] if self._process is None else proc.family(self._process.pid)
 
     def kill_group(self) -> None:
         """SIGKILL to what an ended program left in its process group."""

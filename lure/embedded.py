@@ -1,0 +1,214 @@
+"""The whole service on one machine: `lure up`, and `Stack` for programs and tests.
+
+    data folder locked → PostgreSQL, Redis → migrations → API, workers, beat → /readyz answers
+
+Every child runs in the foreground and dies with this process; one that ends is started again.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self
+
+import httpx
+
+from lure import layout, lock, logs, proc
+from lure.errors import EmbeddedError
+from lure.processes import Child, Spec
+from lure.servers import Postgres, Redis, Server
+from lure.supervisor import Supervisor
+from lure.waiting import until
+
+TICK_S = 0.1
+MIGRATIONS_S = 120.0
+READY_S = 180.0  # the first import of torch from a cold disk takes its time
+ORPHANS_S = 10.0
+
+
+class _Asked(EmbeddedError):
+    """Somebody asked to stop while the stack was still coming up."""
+
+
+@dataclass
+class Stack:
+    """The embedded service; a context manager.
+
+    Attributes:
+        data: where all its state is kept; may hold other files.
+        port: of the (first) API; 0 picks a free one.
+        env: added to the children's environment.
+        api_replicas: how many API processes; those after the first get free ports.
+        learn_workers: how many workers take cycles.
+        say: gets a line for whatever is worth telling.
+    """
+
+    data: Path
+    port: int = 0
+    host: str = "127.0.0.1"
+    env: Mapping[str, str] = field(default_factory=dict)
+    api_replicas: int = 1
+    learn_workers: int = 1
+    say: Callable[[str], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        self.data = self.data.absolute()
+        self.postgres = Postgres(self.data / "postgres", log=self._log("postgres"))
+        self.redis = Redis(self.data / "redis", log=self._log("redis"))
+        self.urls: list[str] = []
+        self.hurry = threading.Event()
+        self._supervisor = Supervisor(self.say)
+        self._stop, self._up, self._down = (threading.Event() for _ in range(3))
+        self._failure: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the (first) API answers."""
+        return self.urls[0]
+
+    @property
+    def children(self) -> Mapping[str, Child]:
+        """By name: postgres, redis, api, admit, learn and beat; further ones are api-2, learn-2."""
+        units = list(self._supervisor.units.items())
+        return MappingProxyType({name: unit.child for name, unit in units})
+
+    def start(self) -> Self:
+        """Brings everything up and waits until it answers.
+
+        All children are started by one thread that lives as long as they do: the kernel would
+        end them with the thread that started them.
+
+        Raises:
+            EmbeddedError: something did not start; everything is down again.
+        """
+        self._thread = threading.Thread(target=self._run, name="lure-stack", daemon=True)
+        self._thread.start()
+        while not (self._up.wait(TICK_S) or self._down.is_set()):
+            pass  # short waits, so that a signal handler gets its turn
+        if not self._up.is_set():
+            self.wait()
+            raise self._failure or EmbeddedError("the stack's thread ended by an error of its own")
+        return self
+
+    def ask_to_stop(self) -> None:
+        """Begins to end everything; a second call hurries. Safe in a signal handler."""
+        if self._stop.is_set():
+            self.hurry.set()
+        self._stop.set()
+
+    def wait(self) -> None:
+        """Waits until everything has ended."""
+        while not self._down.wait(TICK_S):
+            pass
+        if self._thread is not None:
+            self._thread.join()
+
+    def stop(self) -> None:
+        """Ends everything: beat and workers, API, Redis, PostgreSQL."""
+        self._stop.set()
+        if self._thread is not None:
+            self.wait()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            with lock.held(self.data), ExitStack() as cleanup:
+                cleanup.callback(self._take_down)
+                self._bring_up()
+                self._up.set()
+                while not self._stop.wait(TICK_S):
+                    self._supervisor.tick()
+        except (EmbeddedError, OSError) as error:
+            self._failure = error if isinstance(error, EmbeddedError) else EmbeddedError(str(error))
+        finally:
+            self._down.set()
+
+    def _bring_up(self) -> None:
+        self._end_orphans()
+        ports = layout.ports(self.host, self.port, count=self.api_replicas)
+        self.urls = [layout.url(self.host, port) for port in ports]
+        for server in (self.postgres, self.redis):
+            self._start_server(server)
+        env = layout.environment(self.data, self.postgres.url, self.redis.url, extra=self.env)
+        self._migrate(env)
+        apis = layout.apis(self.host, ports)
+        for name, argv, more in (*apis, *layout.workers(self.data, self.learn_workers)):
+            self._supervisor.start(Child(self._spec(name, argv, env={**env, **more})))
+        for url in self.urls:
+            self._await_ready(url)
+
+    def _start_server(self, server: Server) -> None:
+        logs.rotate(server.log)
+        server.start()
+        self._supervisor.adopt(server.child, prepare=server.prepare)
+        self._go_on()
+
+    def _migrate(self, env: Mapping[str, str]) -> None:
+        child = Child(self._spec("migrate", ("-m", "store.admin", "migrate"), env=env))
+        logs.rotate(child.spec.log)
+        child.start()
+        try:
+            until(lambda: self._stop.is_set() or not child.running, timeout_s=MIGRATIONS_S)
+            self._go_on()
+            if child.exit_code != 0:
+                message = f"the migrations did not end well; the end of {child.spec.log}:\n"
+                raise EmbeddedError(message + child.tail())
+        finally:
+            child.kill()
+        self.say("migrations are done")
+
+    def _await_ready(self, url: str) -> None:
+        def answers() -> bool:
+            self._go_on()
+            self._supervisor.tick()
+            try:
+                return httpx.get(f"{url}/readyz", timeout=2.0, trust_env=False).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        if not until(answers, timeout_s=READY_S, poll_s=TICK_S):
+            api = self._log("api")
+            raise EmbeddedError(f"{url} is not ready after {READY_S:.0f} s; see {api}")
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise _Asked("stopped before it was ready")
+
+    def _end_orphans(self) -> None:
+        """What a killed run on this folder left behind; PostgreSQL sees to its own."""
+        orphans = proc.marked(layout.MARK, str(self.data.resolve()))
+        if orphans:
+            self.say(f"ending {len(orphans)} processes that an earlier run left")
+            proc.kill(orphans)
+            until(lambda: not any(map(proc.alive, orphans)), timeout_s=ORPHANS_S)
+
+    def _take_down(self) -> None:
+        names = list(self._supervisor.units)
+        apis = [name for name in names if name.startswith("api")]
+        servers = ["redis", "postgres"]
+        self.say("stopping")
+        workers = [name for name in names if name not in (*apis, *servers)]
+        for group in (workers, apis, *([server] for server in servers)):
+            self._supervisor.stop(group, hurry=self.hurry)
+        self.redis.stop()
+        self.postgres.stop()
+        self._end_orphans()
+
+    def _log(self, name: str) -> Path:
+        return self.data / "logs" / f"{name}.log"
+
+    def _spec(self, name: str, argv: tuple[str, ...], *, env: Mapping[str, str]) -> Spec:
+        stop_s = layout.STOP_S.get(name.partition("-")[0], 8.0)
+        program = (sys.executable, "-P", *argv)  # -P: nothing is imported from where one stands
+        return Spec(name=name, argv=program, log=self._log(name), env=env, stop_s=stop_s)
