@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic import context
-from sqlalchemy import create_engine, pool, text
+from sqlalchemy import Connection, Engine, create_engine, pool, text
 
 from store.models import Base
 from store.settings import StoreSettings
@@ -12,21 +12,19 @@ _LOCK = 0x4D494752  # "MIGR": two that migrate at once do so one after the other
 
 
 def run() -> None:
-    url = context.config.attributes.get("database_url") or StoreSettings().database_url
-    given = context.config.attributes.get("connection")
-    if given is not None:
-        _migrate(given)
-        return
-    engine = create_engine(url, poolclass=pool.NullPool)
+    """Migrate the database that the caller names, or else that of the settings."""
+    given = context.config.attributes
+    engine = given.get("connection") or _engine(given.get("database_url"))
     with engine.connect() as connection:
         _migrate(connection)
-    engine.dispose()
 
 
-def _migrate(connection) -> None:  # type: ignore[no-untyped-def]
-    context.configure(
-        connection=connection, target_metadata=Base.metadata, transaction_per_migration=False
-    )
+def _engine(url: str | None) -> Engine:
+    return create_engine(url or StoreSettings().database_url, poolclass=pool.NullPool)
+
+
+def _migrate(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=Base.metadata)
     with context.begin_transaction():
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         context.run_migrations()

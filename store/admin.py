@@ -23,15 +23,17 @@ _PATIENCE_S = 60.0
 log = logging.getLogger(__name__)
 
 
-def alembic_config() -> Config:
+def alembic_config(settings: StoreSettings | None = None) -> Config:
     """Alembic's settings, without a file: the scripts lie in the package `migrations`."""
     config = Config()
+    if settings is not None:
+        config.attributes["database_url"] = settings.database_url
     config.set_main_option("script_location", str(files("migrations")))
     config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s")
     return config
 
 
-def migrate(database: Database) -> None:
+def migrate(settings: StoreSettings, database: Database) -> None:
     """Bring the database to the newest schema; waits for PostgreSQL, for a minute at most."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
@@ -43,7 +45,7 @@ def migrate(database: Database) -> None:
                 raise
             log.info("waiting for the database")
             time.sleep(0.5)
-    command.upgrade(alembic_config(), "head")
+    command.upgrade(alembic_config(settings), "head")
 
 
 def main() -> int:
@@ -60,7 +62,7 @@ def main() -> int:
     database = Database(settings)
     try:
         if wanted == "migrate":
-            migrate(database)
+            migrate(settings, database)
             return 0
         blobs = Blobs(settings.blobs, database)
         if wanted == "gc":

@@ -1,0 +1,89 @@
+"""Real PostgreSQL and Redis for every test that asks for them; the schema is the migrations'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lure.servers import Postgres, Redis
+from store.admin import migrate
+from store.blobs import Blobs
+from store.bus import Bell
+from store.engine import Database
+from store.models import Base
+from store.settings import StoreSettings
+
+
+@dataclass(frozen=True)
+class Servers:
+    postgres: Postgres
+    redis: Redis
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """One PostgreSQL, migrated, and one Redis for the whole run."""
+    folder = tmp_path_factory.mktemp("servers")
+    with Postgres(folder / "postgres") as postgres, Redis(folder / "redis") as redis:
+        yield Servers(postgres, redis)
+
+
+def settings_for(servers: Servers, blobs: Path) -> StoreSettings:
+    """Settings with quick clocks."""
+    return StoreSettings(
+        database_url=servers.postgres.url,
+        redis_url=servers.redis.url,
+        blobs=blobs,
+        heartbeat_s=0.2,
+        stale_s=1.0,
+        sweep_s=0.5,
+        poll_s=0.5,
+        log_json=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def _migrated(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> None:
+    settings = settings_for(servers, tmp_path_factory.mktemp("unused"))
+    database = Database(settings)
+    migrate(settings, database)
+    database.close()
+
+
+@pytest.fixture
+def settings(servers: Servers, tmp_path: Path) -> StoreSettings:
+    """Settings of one test, with blobs of its own."""
+    return settings_for(servers, tmp_path / "blobs")
+
+
+@pytest.fixture
+def database(_migrated: None, settings: StoreSettings) -> Iterator[Database]:
+    """The migrated database; emptied when the test is over."""
+    bell = Bell(settings)
+    database = Database(settings, on_events=bell.ring)
+    yield database
+    database.close()
+    bell.close()
+    empty(settings.database_url)
+
+
+@pytest.fixture
+def blobs(settings: StoreSettings, database: Database) -> Blobs:
+    return Blobs(settings.blobs, database)
+
+
+def empty(database_url: str) -> None:
+    """Remove every row; ids and positions begin anew."""
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    url = database_url.replace("postgresql+psycopg://", "postgresql://")
+    with psycopg.connect(url, autocommit=True) as connection:
+        # whoever still holds a transaction is a test that went wrong; it must not hang the next
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
