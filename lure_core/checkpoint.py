@@ -1,0 +1,144 @@
+"""Models and half-finished cycles as bytes: safetensors throughout, nothing to unpickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from lure_core import models
+from lure_core.config import CycleConfig, InputSpec, Normalisation
+from lure_core.data import normalise
+from lure_core.errors import BadCheckpoint, ConfigError, UnknownArchitecture
+from lure_core.precision import device_of, libraries
+from lure_core.types import Checkpoint
+
+FORMAT_VERSION = 1
+_NOTES = "lure"
+
+
+def pack(
+    model: nn.Module, config: CycleConfig, extra: Mapping[str, Any] | None = None
+) -> Checkpoint:
+    """The model's weights with all that is needed to use them; `extra` joins the sidecar."""
+    weights = save_tensors(_portable(model.state_dict()))
+    sidecar = {
+        **(extra or {}),
+        "format_version": FORMAT_VERSION,
+        "architecture": config.architecture,
+        "classes": list(config.classes),
+        "input": config.input.to_dict(),
+        "normalisation": {k: list(v) for k, v in config.normalisation.to_dict().items()},
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "libraries": libraries(),
+    }
+    return Checkpoint(weights, sidecar)
+
+
+def restore(checkpoint: Checkpoint) -> nn.Module:
+    """The model, on the CPU and in evaluation mode.
+
+    Raises:
+        BadCheckpoint: The digest is wrong, or weights and sidecar do not fit together.
+    """
+    sidecar = checkpoint.sidecar
+    if sidecar.get("format_version") != FORMAT_VERSION:
+        raise BadCheckpoint(f"sidecar of format {sidecar.get('format_version')!r}, not 1")
+    if hashlib.sha256(checkpoint.weights).hexdigest() != sidecar.get("weights_sha256"):
+        raise BadCheckpoint("the weights do not have the digest that their sidecar names")
+    try:
+        model = models.build(
+            sidecar["architecture"],
+            classes=len(sidecar["classes"]),
+            input=InputSpec.from_dict(sidecar["input"]),
+            seed=0,
+        )
+        model.load_state_dict(load_tensors(checkpoint.weights), strict=True)
+    except (KeyError, TypeError, ConfigError, UnknownArchitecture) as error:
+        raise BadCheckpoint(f"the sidecar is not usable: {error}") from error
+    except (SafetensorError, RuntimeError) as error:
+        raise BadCheckpoint(f"the weights do not fit their sidecar: {error}") from error
+    return model.eval()
+
+
+def normalisation_of(checkpoint: Checkpoint) -> Normalisation:
+    try:
+        return Normalisation.from_dict(checkpoint.sidecar["normalisation"])
+    except (KeyError, ConfigError) as error:
+        raise BadCheckpoint(f"the sidecar is not usable: {error}") from error
+
+
+class LoadedClassifier:
+    """A model ready to answer. Safe to use from several threads: answering changes nothing."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+        self._model = restore(checkpoint).to(device)
+        self._normalisation = normalisation_of(checkpoint)
+        self._device = device
+        self.classes: tuple[str, ...] = tuple(checkpoint.sidecar["classes"])
+        self.input = InputSpec.from_dict(checkpoint.sidecar["input"])
+
+    def predict(self, images_u8: npt.NDArray[np.uint8] | Tensor) -> npt.NDArray[np.float32]:
+        """Probabilities [N, K] of raw images [N, C, H, W] of the classifier's input shape."""
+        # Copied: torch warns about arrays that are not writable, such as a memory map.
+        given = np.array(images_u8) if isinstance(images_u8, np.ndarray) else images_u8
+        images = torch.as_tensor(given)
+        shape = (self.input.channels, self.input.height, self.input.width)
+        assert images.dtype == torch.uint8
+        assert tuple(images.shape[1:]) == shape, f"{tuple(images.shape)} is no batch of {shape}"
+        with torch.inference_mode():
+            x_NCHW = normalise(images.to(self._device), self._normalisation)
+            output: npt.NDArray[np.float32] = self._model(x_NCHW).softmax(dim=1).cpu().numpy()
+        return output
+
+    def warm_up(self) -> None:
+        """Answer once, so that the first caller does not pay for lazy initialisation."""
+        spec = self.input
+        self.predict(np.zeros((1, spec.channels, spec.height, spec.width), dtype=np.uint8))
+
+
+def load_classifier(
+    weights: Path | bytes, sidecar: Mapping[str, Any], *, device: str = "cpu"
+) -> LoadedClassifier:
+    """Load a version for serving.
+
+    Raises:
+        BadCheckpoint: The digest is wrong, or weights and sidecar do not fit together.
+    """
+    content = weights if isinstance(weights, bytes) else weights.read_bytes()
+    return LoadedClassifier(Checkpoint(content, dict(sidecar)), device_of(device))
+
+
+def pack_state(tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> bytes:
+    """A half-finished cycle: tensors, and JSON notes about them."""
+    return save_tensors(_portable(tensors), metadata={_NOTES: json.dumps(notes)})
+
+
+def unpack_state(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Undo `pack_state`.
+
+    Raises:
+        BadCheckpoint: The bytes are damaged or something else.
+    """
+    try:
+        tensors = load_tensors(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        notes: dict[str, Any] = json.loads(header["__metadata__"][_NOTES])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise BadCheckpoint(f"this is no resume state: {error}") from error
+    return tensors, notes
+
+
+def _portable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """On the CPU and in plain order, as safetensors wants them."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -1,0 +1,74 @@
+"""One cycle: score the parent on what is new, unlearn, relearn on everything, evaluate.
+
+No input or output but the arguments: whoever calls keeps the bytes, and hears of the cycle through
+one callback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lure_core import learn, unlearn
+from lure_core.config import CycleConfig
+from lure_core.data import Batches, CycleData
+from lure_core.rng import derive_seed, generator
+from lure_core.types import Checkpoint, CycleResult, Metrics, Progress, Split, Start, UnlearnReport
+from lure_core.workbench import Workbench, fresh_model, score_version
+
+__all__ = ["Checkpoint", "CycleData", "CycleResult", "Progress", "Start", "judge", "run_cycle"]
+
+
+def run_cycle(
+    start: Start, data: CycleData, config: CycleConfig, on_stage: Callable[[Progress], None]
+) -> CycleResult:
+    """Make the next version.
+
+    Seeded by `config.seed` alone: on one machine the CPU gives the same weights, bit for bit, in
+    one go or resumed from any state that `on_stage` was offered.
+
+    Args:
+        start: The parent (None: a first chunk, learned from a fresh model) and a resume state.
+        data: On any device; copied to the cycle's.
+        config: Everything else.
+        on_stage: Called as each stage begins and after every epoch; may raise to stop the cycle.
+
+    Raises:
+        BadCheckpoint: The parent does not fit the settings, or the state belongs to another cycle.
+        BadChunkFile: The data do not fit the settings, or hold no training image.
+    """
+    bench = Workbench(start, data, config, on_stage)
+
+    if bench.enters("prequential"):
+        bench.notes.prequential_accuracy = bench.score_parent(bench.data.new).accuracy
+
+    if bench.enters("unlearn"):
+        bench.notes.unlearn = _unlearn(bench)
+
+    if bench.enters("relearn"):
+        learn.fit(bench.learning, task=bench.task, on_epoch=bench.tell)
+
+    bench.enters("evaluate")
+    judged = bench.data.replayed().of(Split.JUDGE)
+    metrics = bench.score(bench.learning.model, judged, config.normalisation)
+    parent_metrics = bench.score_parent(judged) if start.parent else None
+    return bench.result(metrics, parent_metrics)
+
+
+def judge(version: Checkpoint, data: CycleData, config: CycleConfig) -> Metrics:
+    """Score any version on the judge images of all chunks, as `run_cycle` scores its own."""
+    return score_version(version, data.replayed().of(Split.JUDGE), config)
+
+
+def _unlearn(bench: Workbench) -> UnlearnReport:
+    config = bench.config
+    # The published code draws its images from the front of everything that is replayed.
+    official = config.unlearn.strategy == "lure-official"
+    source = bench.data.replayed() if official else bench.data.new
+    images = source.of(Split.TRAIN)
+    return unlearn.strategy(config.unlearn).apply(
+        bench.learning.model,
+        bench.precision.place(fresh_model(config)),
+        Batches(images if len(images) else bench.task.train, config.normalisation),
+        generator(derive_seed(config.seed, 0, "unlearn")),
+        bench.learning.optimizer,
+    )

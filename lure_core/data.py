@@ -1,0 +1,183 @@
+"""Images as uint8 tensors on a device, and batches of them.
+
+Legend: N images, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from lure_core import chunkfile
+from lure_core.config import Normalisation
+from lure_core.errors import BadChunkFile
+from lure_core.types import Split
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Labelled images with their roles.
+
+    Attributes:
+        images: uint8 [N, C, H, W].
+        labels: int64 [N], indices into the class list.
+        splits: uint8 [N], values of `Split`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    splits: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def of(self, split: Split) -> Samples:
+        return self.take((self.splits == int(split)).nonzero().flatten())
+
+    def take(self, index: Tensor) -> Samples:
+        return Samples(self.images[index], self.labels[index], self.splits[index])
+
+    def to(self, device: torch.device) -> Samples:
+        return Samples(self.images.to(device), self.labels.to(device), self.splits.to(device))
+
+    def digest(self) -> str:
+        """SHA-256 over shape, pixels, labels and roles."""
+        hashed = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        for tensor in (self.images, self.labels, self.splits):
+            hashed.update(tensor.contiguous().cpu().numpy().data)
+        return hashed.hexdigest()
+
+
+def concat(parts: Sequence[Samples]) -> Samples:
+    """All of them, in the order given; one part is not copied."""
+    if len(parts) == 1:
+        return parts[0]
+    return Samples(
+        torch.cat([part.images for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        torch.cat([part.splits for part in parts]),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class CycleData:
+    """The chunk to learn, and all that were learned before it (full replay)."""
+
+    new: Samples
+    past: Samples | None = None
+
+    def replayed(self) -> Samples:
+        return concat([self.past, self.new] if self.past is not None else [self.new])
+
+
+def load(paths: Sequence[Path], classes: Sequence[str], device: torch.device | str) -> Samples:
+    """Read chunk files onto a device, one after the other.
+
+    Raises:
+        BadChunkFile: A file is damaged, the shapes differ, or a label is not among the classes.
+    """
+    assert paths, "a cycle reads at least one chunk"
+    index_of = {name: index for index, name in enumerate(classes)}
+    return concat([_load_one(path, index_of).to(torch.device(device)) for path in paths])
+
+
+def _load_one(path: Path, index_of: dict[str, int]) -> Samples:
+    chunk = chunkfile.open_chunk(path)
+    if unknown := sorted(set(chunk.names) - set(index_of)):
+        raise BadChunkFile(f"{path.name}: label {unknown[0]!r} is not in the class list")
+    images = torch.empty(chunk.images.shape, dtype=torch.uint8)
+    np.copyto(images.numpy(), chunk.images)  # out of the read-only memory map
+    class_of_name = np.array([index_of[name] for name in chunk.names], dtype=np.int64)
+    labels = torch.from_numpy(class_of_name[chunk.index])
+    return Samples(images, labels, torch.from_numpy(np.array(chunk.splits)))
+
+
+def normalisation(samples: Samples) -> Normalisation:
+    """Mean and deviation of each channel over the training images, on a scale of 0…1.
+
+    Counted by pixel value and therefore exact, whatever the order of the images.
+
+    Raises:
+        BadChunkFile: There is no training image.
+    """
+    images = samples.of(Split.TRAIN).images
+    if not len(images):
+        raise BadChunkFile("no training image among the data: nothing to learn from")
+    values = torch.arange(256, dtype=torch.float64) / 255
+    mean, std = [], []
+    for channel in images.cpu().unbind(dim=1):
+        share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
+        centre = float((share * values).sum())
+        spread = float((share * (values - centre) ** 2).sum()) ** 0.5
+        mean.append(centre)
+        std.append(min(1.0, max(spread, 1 / 255)))  # a constant channel must not divide by zero
+    return Normalisation(tuple(mean), tuple(std))
+
+
+def normalise(images_NCHW: Tensor, by: Normalisation) -> Tensor:
+    """Raw pixels as the float32 that a model takes."""
+    shape = (1, len(by.mean), 1, 1)
+    mean = torch.tensor(by.mean, device=images_NCHW.device).view(shape)
+    std = torch.tensor(by.std, device=images_NCHW.device).view(shape)
+    return images_NCHW.float().mul_(1 / (255 * std)).sub_(mean / std)
+
+
+def spans(count: int, size: int) -> list[slice]:
+    """Cut `count` into batches of `size`; one left over joins the last (BatchNorm needs two)."""
+    starts = list(range(0, count, size))
+    if len(starts) > 1 and count - starts[-1] == 1:
+        starts.pop()
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], count], strict=True)]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Normalised batches (x float32 [N, C, H, W], labels [N]) in order; may be read repeatedly."""
+
+    samples: Samples
+    normalisation: Normalisation
+    size: int = 256
+
+    def __len__(self) -> int:
+        return len(spans(len(self.samples), self.size))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for span in spans(len(self.samples), self.size):
+            images = normalise(self.samples.images[span], self.normalisation)
+            yield images, self.samples.labels[span]
+
+    def take(self, index: Tensor) -> Batches:
+        return replace(self, samples=self.samples.take(index.to(self.samples.labels.device)))
+
+    def showing(self, images: Tensor) -> Batches:
+        """Other pixels under the same labels."""
+        return replace(self, samples=replace(self.samples, images=images))
+
+    def sized(self, size: int) -> Batches:
+        return replace(self, size=size)
+
+
+def stratified(labels: Tensor, count: int, generator: Generator) -> Tensor:
+    """Indices of `count` samples, in rising order, each class in proportion to its share.
+
+    What whole numbers leave over goes to the classes with the largest remainders, the first of
+    equals. Within a class the draw is random.
+    """
+    labels = labels.cpu()
+    sizes = torch.bincount(labels)
+    exact = sizes.double() * count / max(1, len(labels))
+    quota = exact.floor().long()
+    remainder_order = torch.argsort(exact - quota, descending=True, stable=True)
+    quota[remainder_order[: count - int(quota.sum())]] += 1
+
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = shuffled[torch.argsort(labels[shuffled], stable=True)]
+    starts = sizes.cumsum(0) - sizes
+    place_in_class = torch.arange(len(labels)) - starts.repeat_interleave(sizes)
+    return by_class[place_in_class < quota.repeat_interleave(sizes)].sort().values

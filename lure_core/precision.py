@@ -1,0 +1,122 @@
+"""Where a model runs, in which number format and memory layout.
+
+"auto" is a rule over the hardware and the model's size, never a timing: two runs of a cycle on
+equal machines must choose alike, or their weights would differ.
+"""
+
+from __future__ import annotations
+
+import platform
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from torch import Tensor, nn
+
+from lure_core.errors import ConfigError
+
+BF16_FROM_FLOPS = 200_000_000
+"""Forward cost of one image from which a CPU with bf16 units uses them.
+
+ResNet-18 at 32 px (1.1 GFLOP) on two AMX cores: fp32 0.86 s a step of 64 images, bf16 0.44 s, bf16
+with channels last 0.36 s. The thin nets (resnet20s: 5 MFLOP at 8 px, 81 at 32 px) have 16 to 64
+channels, too few to fill an AMX tile's 32-wide inner product while every weight is still cast at
+every step, so they stay in fp32. The bound lies between, at ResNet-18 on about 14 px.
+"""
+
+CHANNELS_LAST_BELOW_FLOPS = 200_000_000
+"""Forward cost of one image under which a CPU in fp32 takes channels last.
+
+Measured on two AVX2 cores, batch 64: resnet20s gains (8 px 1.3x, 32 px 1.15x: its time goes into
+BatchNorm and ReLU, which vectorise over channels); ResNet-18 loses (32 px 0.75x: oneDNN's blocked
+fp32 convolutions are fastest from plain NCHW).
+"""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The choice made, and how to apply it."""
+
+    device: torch.device
+    bf16: bool
+    channels_last: bool
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move the model to the device in this memory layout; weights stay float32."""
+        return model.to(device=self.device, memory_format=self.memory_format)  # type: ignore[call-overload, no-any-return]
+
+    def arrange(self, x_NCHW: Tensor) -> Tensor:
+        return x_NCHW.contiguous(memory_format=self.memory_format)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+
+def device_of(name: str) -> torch.device:
+    """Resolve "auto": the first CUDA device, or else the CPU.
+
+    Raises:
+        ConfigError: The device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"cycle.device: this machine has no {name}; use auto or cpu")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("cycle.device: this machine has no mps; use auto or cpu")
+    return device
+
+
+def choose(name: str, *, device: torch.device, flops: int) -> Precision:
+    """Turn a recipe's precision into a choice.
+
+    Args:
+        name: "fp32", "bf16" or "auto".
+        device: Where the model will run.
+        flops: Its forward cost on one image (`models.cost.forward_flops`).
+    """
+    if name == "fp32" and device.type == "cpu":
+        return Precision(device, bf16=False, channels_last=flops < CHANNELS_LAST_BELOW_FLOPS)
+    if name == "auto":
+        large = flops >= BF16_FROM_FLOPS or device.type == "cuda"
+        return choose("bf16" if large and has_bf16(device) else "fp32", device=device, flops=flops)
+    return Precision(device, bf16=name == "bf16", channels_last=device.type != "mps")
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bf16 is in the hardware; where it is emulated it is several times slower."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    # torch has no public name for these; without AMX, AVX-512's own bf16 dot product is enough.
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+def environment(precision: Precision) -> dict[str, Any]:
+    """What a bit of a result may depend on beside seed, settings and data."""
+    return {
+        "device": str(precision.device),
+        "precision": "bf16" if precision.bf16 else "fp32",
+        "channels_last": precision.channels_last,
+        "threads": torch.get_num_threads(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "libraries": libraries(),
+    }
+
+
+def libraries() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "safetensors": safetensors.__version__,
+    }

@@ -1,0 +1,217 @@
+"""What a cycle works with, so that `cycle` can tell the story alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+from torch import nn
+
+from lure_core import checkpoint, evaluate, learn, models, precision
+from lure_core.config import CycleConfig, Normalisation
+from lure_core.data import Batches, CycleData, Samples
+from lure_core.errors import BadCheckpoint, BadChunkFile
+from lure_core.models.cost import forward_flops
+from lure_core.rng import derive_seed
+from lure_core.types import (
+    Checkpoint,
+    CycleResult,
+    Metrics,
+    Progress,
+    Split,
+    Stage,
+    Start,
+    UnlearnReport,
+)
+
+_STAGES: tuple[Stage, ...] = ("prequential", "unlearn", "relearn", "evaluate")
+
+
+@dataclass
+class Notes:
+    """What is known so far; travels in the resume state beside the tensors."""
+
+    stage: Stage = "prequential"
+    prequential_accuracy: float | None = None
+    unlearn: UnlearnReport | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Notes:
+        report = values.pop("unlearn")
+        return cls(**values, unlearn=report and UnlearnReport.from_dict(report))
+
+
+class Workbench:
+    """Data, model and optimiser of one cycle on its device, its notes and its clock."""
+
+    def __init__(
+        self,
+        start: Start,
+        data: CycleData,
+        config: CycleConfig,
+        on_stage: Callable[[Progress], None],
+    ) -> None:
+        self.start, self.config, self.on_stage = start, config, on_stage
+        for samples in (data.new, data.past):
+            _check(samples, config)
+        device = precision.device_of(config.device)
+        self.data = CycleData(data.new.to(device), data.past and data.past.to(device))
+        model = fresh_model(config) if start.parent is None else _restored(start.parent, config)
+        self.precision = precision.choose(
+            config.recipe.precision, device=device, flops=forward_flops(model, config.input)
+        )
+        self.learning = learn.Learning.of(self.precision.place(model), config.recipe)
+        self.task = _task(self.data, config, self.precision, first=start.parent is None)
+        self.notes = Notes() if start.resume is None else self._resume(start.resume)
+        self._clock: float | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """Of everything the weights depend on; a resume state of another cycle is refused by it."""
+        past, parent = self.data.past, self.start.parent
+        facts = {
+            "config": {**self.config.to_dict(), "device": None},
+            "data": [self.data.new.digest(), past and past.digest()],
+            "parent": parent and parent.sidecar.get("weights_sha256"),
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def enters(self, stage: Stage) -> bool:
+        """Whether the stage is to be done; if so it begins, and whoever listens is told."""
+        of_parent = stage in ("prequential", "unlearn")
+        done = _STAGES.index(stage) < _STAGES.index(self.notes.stage)
+        if done or (of_parent and self.start.parent is None):
+            return False
+        self._stop_clock()
+        self.notes.stage = stage
+        self._clock = time.perf_counter()
+        epoch = self.learning.epoch if stage == "relearn" else 0
+        self.on_stage(Progress(stage, epoch, self.task.epochs, state=self.state))
+        return True
+
+    def tell(self, epoch: learn.Epoch) -> None:
+        done, of = self.learning.epoch, self.task.epochs
+        self.on_stage(Progress("relearn", done, of, **asdict(epoch), state=self.state))
+
+    def score(self, model: nn.Module, samples: Samples, by: Normalisation) -> Metrics:
+        return evaluate.score(
+            model, Batches(samples, by), classes=self.config.classes, precision=self.precision
+        )
+
+    def score_parent(self, samples: Samples) -> Metrics:
+        assert self.start.parent is not None
+        return score_version(self.start.parent, samples, self.config)
+
+    def state(self) -> bytes:
+        self._stop_clock()
+        self._clock = time.perf_counter()
+        notes = {"digest": self.digest, "notes": asdict(self.notes)}
+        if self.notes.stage in ("prequential", "unlearn"):  # the parent is all there is yet
+            return checkpoint.pack_state({}, notes)
+        tensors, progress = self.learning.dump()
+        return checkpoint.pack_state(tensors, {**notes, "learning": progress})
+
+    def _resume(self, state: bytes) -> Notes:
+        tensors, notes = checkpoint.unpack_state(state)
+        if notes.get("digest") != self.digest:
+            raise BadCheckpoint("the resume state belongs to other data, settings or parent")
+        if tensors:
+            self.learning.load(tensors, notes["learning"])
+        return Notes.from_dict(notes["notes"])
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            spent = self.notes.timings.get(self.notes.stage, 0.0)
+            self.notes.timings[self.notes.stage] = spent + time.perf_counter() - self._clock
+            self._clock = None
+
+    def result(self, metrics: Metrics, parent_metrics: Metrics | None) -> CycleResult:
+        self._stop_clock()
+        learning, task = self.learning, self.task
+        seen = len(task.train) * learning.epoch
+        environment = precision.environment(self.precision)
+        return CycleResult(
+            checkpoint=checkpoint.pack(
+                learning.model, self.config, {"environment": environment, "seed": self.config.seed}
+            ),
+            metrics=metrics,
+            parent_metrics=parent_metrics,
+            prequential_accuracy=self.notes.prequential_accuracy,
+            unlearn=self.notes.unlearn,
+            best_epoch=learning.best_epoch,
+            epochs=task.epochs,
+            timings=self.notes.timings,
+            images_per_s=seen / learning.seconds,
+            environment=environment,
+        )
+
+
+def fresh_model(config: CycleConfig) -> nn.Module:
+    return models.build(
+        config.architecture, classes=len(config.classes), input=config.input, seed=config.seed
+    )
+
+
+def score_version(version: Checkpoint, samples: Samples, config: CycleConfig) -> Metrics:
+    """Score a finished version, its own normalisation applied."""
+    model = _restored(version, config)
+    chosen = precision.choose(
+        config.recipe.precision,
+        device=precision.device_of(config.device),
+        flops=forward_flops(model, config.input),
+    )
+    return evaluate.score(
+        chosen.place(model),
+        Batches(samples.to(chosen.device), checkpoint.normalisation_of(version)),
+        classes=config.classes,
+        precision=chosen,
+    )
+
+
+def _task(
+    data: CycleData, config: CycleConfig, chosen: precision.Precision, *, first: bool
+) -> learn.Task:
+    replayed = data.replayed()
+    recipe = config.recipe
+    train = replayed.of(Split.TRAIN)
+    if not len(train):
+        raise BadChunkFile("no training image among the data: nothing to learn from")
+    return learn.Task(
+        train=train,
+        select=replayed.of(Split.SELECT),
+        normalisation=config.normalisation,
+        recipe=recipe,
+        epochs=recipe.learn_epochs if first and recipe.learn_epochs else recipe.epochs,
+        seed=derive_seed(config.seed, 0, "relearn"),
+        precision=chosen,
+    )
+
+
+def _restored(parent: Checkpoint, config: CycleConfig) -> nn.Module:
+    told = {
+        "architecture": config.architecture,
+        "classes": list(config.classes),
+        "input": config.input.to_dict(),
+    }
+    for name, value in told.items():
+        if parent.sidecar.get(name) != value:
+            found = parent.sidecar.get(name)
+            raise BadCheckpoint(f"the version's {name} is {found!r}, not {value!r}")
+    return checkpoint.restore(parent)
+
+
+def _check(samples: Samples | None, config: CycleConfig) -> None:
+    if samples is None:
+        return
+    spec = config.input
+    if tuple(samples.images.shape[1:]) != (spec.channels, spec.height, spec.width):
+        raise BadChunkFile(f"images of shape {tuple(samples.images.shape[1:])}, not {spec}")
+    known = (samples.labels >= 0) & (samples.labels < len(config.classes))
+    if not bool(known.all()):
+        raise BadChunkFile(f"a label lies outside the {len(config.classes)} classes")
