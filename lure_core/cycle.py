@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from lure_core import learn, unlearn
 from lure_core.config import CycleConfig
-from lure_core.data import Batches, CycleData
+from lure_core.data import Batches
+from lure_core.replay import CycleData
 from lure_core.rng import derive_seed, generator
 from lure_core.types import Checkpoint, CycleResult, Metrics, Progress, Split, Start, UnlearnReport
 from lure_core.workbench import Workbench, fresh_model, score_version

@@ -65,17 +65,6 @@ def concat(parts: Sequence[Samples]) -> Samples:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class CycleData:
-    """The chunk to learn, and all that were learned before it (full replay)."""
-
-    new: Samples
-    past: Samples | None = None
-
-    def replayed(self) -> Samples:
-        return concat([self.past, self.new] if self.past is not None else [self.new])
-
-
 def load(paths: Sequence[Path], classes: Sequence[str], device: torch.device | str) -> Samples:
     """Read chunk files onto a device, one after the other.
 

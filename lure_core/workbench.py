@@ -14,9 +14,10 @@ from torch import nn
 
 from lure_core import checkpoint, evaluate, learn, models, precision
 from lure_core.config import CycleConfig, Normalisation
-from lure_core.data import Batches, CycleData, Samples
+from lure_core.data import Batches, Samples
 from lure_core.errors import BadCheckpoint, BadChunkFile
 from lure_core.models.cost import forward_flops
+from lure_core.replay import CycleData
 from lure_core.rng import derive_seed
 from lure_core.types import (
     Checkpoint,
