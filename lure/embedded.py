@@ -7,13 +7,14 @@ Every child runs in the foreground and dies with this process; one that ends is 
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import Self
 
 import httpx
@@ -64,7 +65,7 @@ class Stack:
         self.hurry = threading.Event()
         self._supervisor = Supervisor(self.say)
         self._stop, self._up, self._down = (threading.Event() for _ in range(3))
-        self._failure: Exception | None = None
+        self.failure: EmbeddedError | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -77,6 +78,11 @@ class Stack:
         """By name: postgres, redis, api, admit, learn and beat; further ones are api-2, learn-2."""
         units = list(self._supervisor.units.items())
         return MappingProxyType({name: unit.child for name, unit in units})
+
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody asked it to stop."""
+        return self._stop.is_set()
 
     def start(self) -> Self:
         """Brings everything up and waits until it answers.
@@ -93,7 +99,7 @@ class Stack:
             pass  # short waits, so that a signal handler gets its turn
         if not self._up.is_set():
             self.wait()
-            raise self._failure or EmbeddedError("the stack's thread ended by an error of its own")
+            raise self.failure or EmbeddedError("the stack's thread ended by an error of its own")
         return self
 
     def ask_to_stop(self) -> None:
@@ -130,7 +136,7 @@ class Stack:
                 while not self._stop.wait(TICK_S):
                     self._supervisor.tick()
         except (EmbeddedError, OSError) as error:
-            self._failure = error if isinstance(error, EmbeddedError) else EmbeddedError(str(error))
+            self.failure = error if isinstance(error, EmbeddedError) else EmbeddedError(str(error))
         finally:
             self._down.set()
 
@@ -197,7 +203,6 @@ class Stack:
         names = list(self._supervisor.units)
         apis = [name for name in names if name.startswith("api")]
         servers = ["redis", "postgres"]
-        self.say("stopping")
         workers = [name for name in names if name not in (*apis, *servers)]
         for group in (workers, apis, *([server] for server in servers)):
             self._supervisor.stop(group, hurry=self.hurry)
@@ -212,3 +217,30 @@ class Stack:
         stop_s = layout.STOP_S.get(name.partition("-")[0], 8.0)
         program = (sys.executable, "-P", *argv)  # -P: nothing is imported from where one stands
         return Spec(name=name, argv=program, log=self._log(name), env=env, stop_s=stop_s)
+
+
+def run(stack: Stack) -> int:
+    """`lure up`: runs the stack until this process is told to end; its exit code.
+
+    SIGINT, SIGTERM or SIGHUP to this process alone ends everything; a second one hurries.
+    """
+
+    def asked(number: int, _: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        stack.say(f"{name}: {'hurrying' if stack.stopping else 'stopping'}")
+        stack.ask_to_stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, asked)
+    try:
+        stack.start()
+    except EmbeddedError as error:
+        stack.say(str(error))
+        return 0 if stack.stopping else 1
+    for url in stack.urls:
+        sys.stdout.write(f"lure: ready at {url}\n")
+    sys.stdout.flush()
+    stack.wait()
+    if stack.failure is not None:
+        stack.say(str(stack.failure))
+    return 0 if stack.failure is None else 1

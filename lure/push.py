@@ -1,0 +1,108 @@
+"""`lure push`: from files to a version that has learned them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from lure import shapes, uploads
+from lure.client import Client
+from lure.errors import LureError
+from lure.sse import Event
+
+
+class Pushing:
+    """One push, with its progress bars on stderr."""
+
+    def __init__(self, client: Client, stream: str) -> None:
+        self.client = client
+        self.stream = stream
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+        )
+
+    def run(self, paths: Sequence[Path]) -> list[str]:
+        """Sends all, then waits until each is learned; one line for each.
+
+        Raises:
+            LureError: one was refused, or did not become a version.
+        """
+        self._stream_exists()
+        with self.progress:
+            sent = [self._send(path) for path in paths]
+            return [self._outcome(path, chunk) for path, chunk in zip(paths, sent, strict=True)]
+
+    def _stream_exists(self) -> None:
+        try:
+            self.client.stream(self.stream)
+        except LureError as error:
+            if error.status != 404:
+                raise
+            remedy = f"make it first: lure create {self.stream}"
+            raise LureError(
+                f"there is no stream {self.stream}", detail=remedy, status=404
+            ) from None
+
+    def _send(self, path: Path) -> shapes.Chunk:
+        with uploads.as_file(path) as file:
+            task = self.progress.add_task(f"{path.name}: sending", total=file.stat().st_size or 1)
+            return self.client.upload(
+                self.stream, file, on_bytes=lambda sent: self.progress.update(task, completed=sent)
+            )
+
+    def _outcome(self, path: Path, chunk: shapes.Chunk) -> str:
+        task = self.progress.add_task(f"{path.name}: waiting", total=None)
+        learned = self.client.wait_for_chunk(
+            self.stream, chunk["id"], on_event=lambda event: self._show(task, path, event)
+        )
+        self.progress.update(task, description=f"{path.name}: {learned['state']}", total=1)
+        self.progress.update(task, completed=1)
+        if learned["state"] != "learned" or learned["version"] is None:
+            raise self._failure(path, learned)
+        version = self.client.version(self.stream, learned["version"])
+        return _final_line(self.stream, learned, version)
+
+    def _show(self, task: TaskID, path: Path, event: Event) -> None:
+        """The bar follows the cycle that is running, whichever chunk it is about."""
+        if event.name not in {"cycle.stage", "cycle.progress"}:
+            return
+        told = {**event.data, **(event.data.get("progress") or {})}
+        epoch, epochs = told.get("epoch") or 0, told.get("epochs") or 0
+        stage = f"{path.name}: {told.get('stage') or 'learning'}"
+        self.progress.update(task, description=stage, completed=epoch, total=epochs or None)
+
+    def _failure(self, path: Path, chunk: shapes.Chunk) -> LureError:
+        what = f"{path} was not learned: chunk {chunk['id']} is {chunk['state']}"
+        return LureError(what, detail=self._reason(chunk))
+
+    def _reason(self, chunk: shapes.Chunk) -> str:
+        if chunk["state"] == "failed" and chunk["cycle"]:
+            return str(self.client.cycle(self.stream, chunk["cycle"])["error"] or "")
+        report = self.client.report(self.stream, chunk["id"])
+        refused = report.get("refused")
+        items: list[Any] = refused if isinstance(refused, list) else report.get("items") or []
+        first = [
+            f"{item.get('item', item.get('name', ''))}: {item.get('reason', '')}"
+            for item in items[:3]
+            if isinstance(item, dict)
+        ]
+        return "; ".join([str(report.get("reason") or ""), *first]).strip("; ")
+
+
+def _final_line(stream: str, chunk: shapes.Chunk, version: shapes.Version) -> str:
+    accuracy = (version["metrics"] or {}).get("accuracy")
+    shown = f"{accuracy:.4f}" if isinstance(accuracy, (int, float)) else "unknown"
+    refused = f", {chunk['refused']} refused" if chunk["refused"] else ""
+    again = " (known already)" if chunk.get("duplicate") else ""
+    return (
+        f"{stream}: chunk {chunk['position']} learned{again},"
+        f" {chunk['images']} images{refused}, accuracy {shown}, version {version['version']}"
+    )

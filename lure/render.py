@@ -1,0 +1,103 @@
+"""Answers as a person reads them, and as a program does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+NOTHING = "-"
+WIDE = 200
+
+
+def document(answer: Any) -> None:
+    """One JSON document, nothing else."""
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table; as wide as it needs to be where no terminal bounds it."""
+    drawn = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        drawn.add_row(*(cell(value) for value in row))
+    Console(width=None if sys.stdout.isatty() else WIDE, highlight=False).print(drawn)
+
+
+def cell(value: Any) -> str:
+    """A value in a table."""
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(cell(part) for part in value)
+    return str(value)
+
+
+def streams(items: Iterable[Mapping[str, Any]]) -> None:
+    columns = ("stream", "architecture", "classes", "input", "champion", "created")
+    rows = (
+        (
+            one["name"],
+            one["architecture"],
+            _classes(one.get("classes")),
+            shape(one.get("input")),
+            one.get("champion"),
+            one["created_at"],
+        )
+        for one in items
+    )
+    table("streams", columns, rows)
+
+
+def chunks(stream: str, items: Iterable[Mapping[str, Any]]) -> None:
+    columns = ("chunk", "id", "state", "images", "refused", "prequential", "version", "served")
+    members = ("position", "id", "state", "images", "refused", "prequential_accuracy", "version")
+    rows = ([one.get(name) for name in (*members, "served_at")] for one in items)
+    table(f"{stream}: chunks", columns, rows)
+
+
+def versions(stream: str, items: Iterable[Mapping[str, Any]]) -> None:
+    columns = ("version", "aliases", "accuracy", "ECE", "parent", "strategy", "state", "created")
+    rows = (
+        (
+            one["version"],
+            one.get("aliases"),
+            (one.get("metrics") or {}).get("accuracy"),
+            (one.get("metrics") or {}).get("ece"),
+            one.get("parent"),
+            one.get("strategy"),
+            one["state"],
+            one["created_at"],
+        )
+        for one in items
+    )
+    table(f"{stream}: versions", columns, rows)
+
+
+def predictions(answer: Mapping[str, Any], names: Sequence[str]) -> None:
+    rows = (
+        (
+            name,
+            one["label"],
+            one["probability"],
+            [f"{top['label']} {top['probability']:.3f}" for top in one.get("top_k") or ()],
+        )
+        for name, one in zip(names, answer["predictions"], strict=True)
+    )
+    title = f"version {answer['model_version']}"
+    table(title, ("image", "label", "probability", "best"), rows)
+
+
+def shape(spec: Mapping[str, int] | None) -> str:
+    """An input as channels x height x width."""
+    return "{channels}x{height}x{width}".format(**spec) if spec else NOTHING
+
+
+def _classes(classes: Sequence[str] | str | None) -> str:
+    return classes if isinstance(classes, str) else cell(len(classes) if classes else None)
