@@ -1,0 +1,91 @@
+"""Events become visible in the order of their ids, and with their transaction or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from store import events, streams
+from store.engine import Database
+from store.models import Stream
+from store.settings import StoreSettings
+from tests.factories import create_stream
+
+
+def names(database: Database, last_id: int = 0) -> list[str]:
+    with database.begin() as session:
+        return [event.name for event in events.after(session, last_id)]
+
+
+def test_an_event_carries_its_stream_and_its_data(database: Database) -> None:
+    stream = create_stream(database, "shoes")
+    with database.begin() as session:
+        events.note(session, "cycle.stage", stream, cycle="cyc_1", stage="load")
+    with database.begin() as session:
+        event = events.after(session, 0, cycle_id="cyc_1")[0]
+    assert event.data == {"stream": "shoes", "cycle": "cyc_1", "stage": "load"}
+
+
+def test_what_is_rolled_back_never_happened(database: Database) -> None:
+    stream = create_stream(database)
+    with contextlib.suppress(ValueError), database.begin() as session:
+        events.note(session, "chunk.admitted", stream)
+        raise ValueError
+    assert names(database) == ["stream.created"]
+
+
+def test_the_bell_rings_after_the_commit(settings: StoreSettings, database: Database) -> None:
+    rung: list[list[str]] = []
+    seen: list[list[str]] = []
+
+    def ring(heard: list[str]) -> None:
+        rung.append(heard)
+        seen.append(names(database))
+
+    ringing = Database(settings, on_events=ring)
+    create_stream(ringing)
+    ringing.close()
+    assert rung == [["stream.created"]]
+    assert seen == [["stream.created"]]
+
+
+def write_many(database: Database, stream: Stream) -> None:
+    for _ in range(20):
+        with database.begin() as session:
+            for _ in range(3):
+                events.note(session, "cycle.progress", stream)
+
+
+def follow(database: Database, stop: threading.Event) -> list[int]:
+    """Ids as a listener sees them, until the writers are done and nothing new comes."""
+    seen = [0]
+    while True:
+        ended = stop.is_set()
+        with database.begin() as session:
+            new = [event.id for event in events.after(session, seen[-1])]
+        seen += new
+        if ended and not new:
+            return seen[1:]
+
+
+def test_no_id_becomes_visible_after_a_higher_one(database: Database) -> None:
+    stream = create_stream(database)
+    stop = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        follower = pool.submit(follow, database, stop)
+        writers = [pool.submit(write_many, database, stream) for _ in range(4)]
+        for writer in writers:
+            writer.result()
+        stop.set()
+        seen = follower.result()
+    assert len(seen) == 1 + 4 * 20 * 3
+    assert seen == sorted(seen)
+
+
+def test_a_stream_has_its_own_events(database: Database) -> None:
+    create_stream(database, "a")
+    create_stream(database, "b")
+    with database.begin() as session:
+        mine = events.after(session, 0, stream_id=streams.get(session, "b").id)
+    assert [event.data["stream"] for event in mine] == ["b"]

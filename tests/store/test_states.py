@@ -1,0 +1,46 @@
+"""The table of moves is whole, and nothing moves outside it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store.errors import Conflict
+from store.states import CHUNK_MOVES, CYCLE_MOVES, ChunkState, check_chunk_move, check_cycle_move
+
+
+def test_every_state_has_its_row_in_the_tables() -> None:
+    assert set(CHUNK_MOVES) == set(ChunkState)
+    assert {state for moves in CYCLE_MOVES.values() for state in moves} <= set(CYCLE_MOVES)
+
+
+@given(st.sampled_from(ChunkState), st.sampled_from(ChunkState))
+def test_a_chunk_moves_only_as_the_table_says(old: ChunkState, new: ChunkState) -> None:
+    if new in CHUNK_MOVES[old]:
+        check_chunk_move(old, new)
+    else:
+        with pytest.raises(Conflict, match=f"{old} cannot become {new}"):
+            check_chunk_move(old, new)
+
+
+@given(st.lists(st.sampled_from(ChunkState), max_size=12))
+def test_no_path_leads_from_a_learned_chunk_back_to_learning(path: list[ChunkState]) -> None:
+    state = ChunkState.LEARNED
+    for wanted in path:
+        if wanted in CHUNK_MOVES[state]:
+            state = wanted
+    assert state in (ChunkState.LEARNED, ChunkState.RETRACTED)
+
+
+def test_every_live_chunk_can_be_retracted() -> None:
+    for state in set(ChunkState) - {ChunkState.RETRACTED}:
+        check_chunk_move(state, ChunkState.RETRACTED)
+
+
+def test_an_ended_cycle_never_runs_again() -> None:
+    for old, moves in CYCLE_MOVES.items():
+        for new in moves:
+            check_cycle_move(old, new)
+            assert CYCLE_MOVES[new] is not None
+            assert old not in CYCLE_MOVES[new]
