@@ -1,0 +1,153 @@
+"""Every error that the service raises on purpose, and the ONE table from errors to HTTP.
+
+ServiceError
+├── Invalid               the request's content is refused; `faults` says where
+│   └── EmptyBody
+├── BadFilter             a page token that is not ours
+├── WrongDigest           the body is not what its Content-Digest says
+├── UnsupportedMediaType  nobody here reads that kind of body
+├── TooLarge              the body is larger than the cap
+├── TooSlow               the client sent nothing, or not all, in time
+├── ClientGone            the client left before its body was complete
+├── DiskFull              the blobs' disk is nearly full
+├── PreconditionRequired  a change without If-Match
+├── NothingServed         the stream has no version to predict with yet
+└── Overloaded            too much is waiting already (try again)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from lure_core import errors as core
+from store import errors as store
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong: a JSON pointer (RFC 6901) or a part's name, and words."""
+
+    pointer: str
+    detail: str
+
+
+class ServiceError(Exception):
+    """The message is fit to be shown to the caller."""
+
+
+class Invalid(ServiceError):
+    """The request is understood, and its content refused."""
+
+    def __init__(self, detail: str, faults: list[Fault] | None = None) -> None:
+        super().__init__(detail)
+        self.faults = faults or []
+
+
+class EmptyBody(Invalid):
+    """There is nothing in the body."""
+
+
+class BadFilter(Invalid):
+    """A page token that this service did not hand out."""
+
+
+class WrongDigest(ServiceError):
+    """The body does not have the digest that was announced."""
+
+
+class UnsupportedMediaType(ServiceError):
+    """Nobody here reads that kind of body."""
+
+
+class TooLarge(ServiceError):
+    """The body is larger than the cap."""
+
+
+class TooSlow(ServiceError):
+    """The body did not come in time."""
+
+
+class ClientGone(ServiceError):
+    """The client left before its body was complete."""
+
+
+class DiskFull(ServiceError):
+    """Too little space is left where the blobs lie."""
+
+
+class PreconditionRequired(ServiceError):
+    """A change was asked for without saying which state it is meant for."""
+
+
+class NothingServed(ServiceError):
+    """The stream has no version to predict with yet."""
+
+
+class Overloaded(ServiceError):
+    """Too much is waiting already; try again."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How an error is told: `detail` replaces a message that is not for strangers."""
+
+    status: HTTPStatus
+    slug: str
+    title: str
+    detail: str | None = None
+    retry_after_s: int | None = None
+
+
+_S = HTTPStatus
+INTERNAL = Kind(
+    _S.INTERNAL_SERVER_ERROR,
+    "internal",
+    "The service failed",
+    detail="the service failed; its log tells more under this trace_id",
+)
+TABLE: dict[type[Exception], Kind] = {
+    store.NotFound: Kind(_S.NOT_FOUND, "not-found", "There is no such thing"),
+    store.AlreadyExists: Kind(_S.CONFLICT, "exists", "The name is taken"),
+    store.Conflict: Kind(_S.CONFLICT, "conflict", "Its state does not allow this"),
+    store.PreconditionFailed: Kind(_S.PRECONDITION_FAILED, "stale", "It changed since you read it"),
+    store.KeyReused: Kind(
+        _S.UNPROCESSABLE_ENTITY, "key-reused", "The idempotency key belongs to another payload"
+    ),
+    store.DatabaseAway: Kind(
+        _S.SERVICE_UNAVAILABLE,
+        "database-away",
+        "The database cannot be reached",
+        detail="the database cannot be reached or is busy; nothing was decided, try again",
+        retry_after_s=2,
+    ),
+    store.BlobMissing: INTERNAL,
+    store.BlobDamaged: INTERNAL,
+    core.BadArchive: Kind(_S.UNPROCESSABLE_ENTITY, "bad-archive", "The archive is refused"),
+    core.BadImage: Kind(_S.UNPROCESSABLE_ENTITY, "bad-image", "The image is refused"),
+    core.ConfigError: Kind(_S.UNPROCESSABLE_ENTITY, "invalid", "The request is not valid"),
+    core.UnknownArchitecture: Kind(_S.UNPROCESSABLE_ENTITY, "invalid", "The request is not valid"),
+    Invalid: Kind(_S.UNPROCESSABLE_ENTITY, "invalid", "The request is not valid"),
+    EmptyBody: Kind(_S.UNPROCESSABLE_ENTITY, "empty", "The body is empty"),
+    WrongDigest: Kind(_S.UNPROCESSABLE_ENTITY, "wrong-digest", "The body is not what it should be"),
+    UnsupportedMediaType: Kind(
+        _S.UNSUPPORTED_MEDIA_TYPE, "media-type", "This kind of body is not understood"
+    ),
+    TooLarge: Kind(_S.REQUEST_ENTITY_TOO_LARGE, "too-large", "The body is too large"),
+    TooSlow: Kind(_S.REQUEST_TIMEOUT, "too-slow", "The body did not come in time"),
+    ClientGone: Kind(_S.BAD_REQUEST, "incomplete", "The body is incomplete"),
+    DiskFull: Kind(_S.INSUFFICIENT_STORAGE, "disk-full", "The disk is nearly full"),
+    PreconditionRequired: Kind(
+        _S.PRECONDITION_REQUIRED, "precondition-required", "A precondition is needed"
+    ),
+    NothingServed: Kind(_S.CONFLICT, "nothing-served", "Nothing is served yet", retry_after_s=5),
+    Overloaded: Kind(_S.TOO_MANY_REQUESTS, "overloaded", "Too much is waiting", retry_after_s=1),
+}
+
+
+def kind_of(error: Exception) -> Kind:
+    """The row of the nearest class; what the table does not know is the service's own fault."""
+    for cls in type(error).__mro__:
+        if cls in TABLE:
+            return TABLE[cls]
+    return INTERNAL

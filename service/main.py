@@ -1,0 +1,72 @@
+"""The API as one object: `create_app(settings)` builds it, its lifespan opens what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from service import metrics, openapi, problems
+from service.api import aliases, chunks, cycles, events, health, predictions, streams, versions
+from service.middleware import Drain, RequestContext
+from service.queue import Queue
+from service.settings import ServiceSettings
+from service.watch import Watch
+from store.blobs import Blobs
+from store.bus import Bell
+from store.engine import Database
+
+_ROUTERS = (
+    streams.router,
+    chunks.router,
+    cycles.router,
+    versions.router,
+    aliases.router,
+    predictions.router,
+    events.router,
+    health.router,
+)
+
+
+def create_app(settings: ServiceSettings) -> FastAPI:
+    """The application; nothing is opened before its lifespan begins."""
+    app = FastAPI(
+        title="LURE",
+        version=version("lure"),
+        summary="Keeps image classifiers fresh while labelled data arrives in chunks.",
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.settings = settings
+    problems.install(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    metrics.install(app)
+    app.add_middleware(Drain, max_bytes=settings.drain_bytes, timeout_s=settings.drain_s)
+    app.add_middleware(RequestContext)  # the last one added is the outermost
+    openapi.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: ServiceSettings = app.state.settings
+    anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
+    async with AsyncExitStack() as opened:
+        bell = Bell(settings)
+        opened.callback(bell.close)
+        database = Database(settings, on_events=bell.ring)
+        opened.callback(database.close)
+        blobs = Blobs(settings.blobs, database)
+        queue = Queue(settings)
+        opened.callback(queue.close)
+        watch = Watch(settings=settings, database=database, blobs=blobs)
+        await watch.start()
+        opened.push_async_callback(watch.stop)
+        app.state.database, app.state.blobs = database, blobs
+        app.state.queue, app.state.watch = queue, watch
+        yield

@@ -1,0 +1,140 @@
+"""Pure ASGI: a name for every request, a problem for every failure, a drain for refused bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import problems
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+
+log = structlog.get_logger(__name__)
+
+
+class RequestContext:
+    """Binds request and trace id to the log, answers them, and turns failures into problems."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        names = _names(Headers(scope=scope))
+        scope["trace_id"] = names["traceparent"].split("-")[1]
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(
+            request_id=names["x-request-id"], trace_id=scope["trace_id"]
+        )
+        status: int | None = None
+
+        async def named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update(names)
+            await send(message)
+
+        began = time.monotonic()
+        try:
+            await self._app(scope, receive, named)
+        except Exception:
+            if status is not None:
+                raise
+            log.exception("request failed", method=scope["method"], path=scope["path"])
+            await problems.internal(scope)(scope, receive, named)
+        finally:
+            _tell(scope, status, time.monotonic() - began)
+            structlog.contextvars.clear_contextvars()
+
+
+def _names(headers: Headers) -> dict[str, str]:
+    """The client's own names where they are well formed, else new ones."""
+    request_id = headers.get("x-request-id", "")
+    if not _REQUEST_ID.fullmatch(request_id):
+        request_id = secrets.token_hex(8)
+    told = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    trace, flags = told.groups() if told else (secrets.token_hex(16), "00")
+    return {
+        "x-request-id": request_id,
+        "traceparent": f"00-{trace}-{secrets.token_hex(8)}-{flags}",
+    }
+
+
+def _tell(scope: Scope, status: int | None, seconds: float) -> None:
+    level = log.debug if status is not None and status < 400 else log.info
+    level(
+        "request",
+        method=scope["method"],
+        path=scope["path"],
+        status=status,
+        seconds=round(seconds, 4),
+    )
+
+
+class Drain:
+    """Reads on, within bounds, when a request was answered before its body was taken.
+
+    Closing a connection with unread bytes resets it, and the client may lose the answer. So the
+    answer goes out at once, complete but for its end; then the body is read and thrown away; then
+    the connection closes. A client that still waits for `100 Continue` has sent nothing.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, timeout_s: float) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(Headers(scope=scope)):
+            await self._app(scope, receive, send)
+            return
+        begun = taken = False
+
+        async def watched() -> Message:
+            nonlocal begun, taken
+            begun = True
+            message = await receive()
+            taken = not message.get("more_body", False)  # a disconnect ends it too
+            return message
+
+        async def ending(message: Message) -> None:
+            if taken:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["connection"] = "close"
+                await send(message)
+            elif message.get("more_body", False):
+                await send(message)
+            else:
+                await send({**message, "more_body": True})
+                if begun or "expect" not in Headers(scope=scope):
+                    await self._read_on(watched)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        await self._app(scope, watched, ending)
+
+    async def _read_on(self, receive: Receive) -> None:
+        left = self._max_bytes
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
+        except TimeoutError:
+            return
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
