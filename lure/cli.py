@@ -19,7 +19,7 @@ from lure.client import Client
 from lure.errors import EmbeddedError, LureError, Unreachable
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-FAILED, MISTAKE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+FAILED, UNREACHABLE = 1, 3
 
 app = typer.Typer(
     add_completion=False,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from typing import Self
 
 import httpx
 
-from lure import layout, lock, logs, proc
+from lure import guard, layout, lock, logs
 from lure.errors import EmbeddedError
 from lure.processes import Child, Spec
 from lure.servers import Postgres, Redis, Server
@@ -29,7 +30,6 @@ from lure.waiting import until
 TICK_S = 0.1
 MIGRATIONS_S = 120.0
 READY_S = 180.0  # the first import of torch from a cold disk takes its time
-ORPHANS_S = 10.0
 
 
 class _Asked(EmbeddedError):
@@ -62,6 +62,7 @@ class Stack:
         self.postgres = Postgres(self.data / "postgres", log=self._log("postgres"))
         self.redis = Redis(self.data / "redis", log=self._log("redis"))
         self.urls: list[str] = []
+        self._run_id = uuid.uuid4().hex
         self.hurry = threading.Event()
         self._supervisor = Supervisor(self.say)
         self._stop, self._up, self._down = (threading.Event() for _ in range(3))
@@ -129,7 +130,7 @@ class Stack:
 
     def _run(self) -> None:
         try:
-            with lock.held(self.data), ExitStack() as cleanup:
+            with lock.held(self.data), guard.guarded(self._run_id), ExitStack() as cleanup:
                 cleanup.callback(self._take_down)
                 self._bring_up()
                 self._up.set()
@@ -146,7 +147,8 @@ class Stack:
         self.urls = [layout.url(self.host, port) for port in ports]
         for server in (self.postgres, self.redis):
             self._start_server(server)
-        env = layout.environment(self.data, self.postgres.url, self.redis.url, extra=self.env)
+        told = layout.environment(self.data, self.postgres.url, self.redis.url)
+        env = {**told, **self.env, **layout.marks(self.data, self._run_id)}
         self._migrate(env)
         apis = layout.apis(self.host, ports)
         for name, argv, more in (*apis, *layout.workers(self.data, self.learn_workers)):
@@ -193,11 +195,8 @@ class Stack:
 
     def _end_orphans(self) -> None:
         """What a killed run on this folder left behind; PostgreSQL sees to its own."""
-        orphans = proc.marked(layout.MARK, str(self.data.resolve()))
-        if orphans:
-            self.say(f"ending {len(orphans)} processes that an earlier run left")
-            proc.kill(orphans)
-            until(lambda: not any(map(proc.alive, orphans)), timeout_s=ORPHANS_S)
+        if ended := guard.end_all(layout.MARK, str(self.data.resolve())):
+            self.say(f"ended {ended} processes that an earlier run had left")
 
     def _take_down(self) -> None:
         names = list(self._supervisor.units)
@@ -208,7 +207,7 @@ class Stack:
             self._supervisor.stop(group, hurry=self.hurry)
         self.redis.stop()
         self.postgres.stop()
-        self._end_orphans()
+        guard.end_all(layout.RUN_MARK, self._run_id)
 
     def _log(self, name: str) -> Path:
         return self.data / "logs" / f"{name}.log"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from lure.errors import EmbeddedError
 
-MARK = "LURE_STACK"  # in the environment of every child: the data folder that it belongs to
+# in the environment of every child: the data folder that it belongs to, and the run on it
+MARK, RUN_MARK = "LURE_STACK", "LURE_STACK_RUN"
 
 # seconds from SIGTERM to SIGKILL: all of them, one after another, stay below 45
 STOP_S = {"admit": 20.0, "learn": 20.0, "beat": 20.0, "api": 6.0}
@@ -18,17 +19,20 @@ STOP_S = {"admit": 20.0, "learn": 20.0, "beat": 20.0, "api": 6.0}
 Program = tuple[str, tuple[str, ...], dict[str, str]]  # name, python's arguments, environment
 
 
-def environment(
-    data: Path, database_url: str, redis_url: str, *, extra: Mapping[str, str]
-) -> dict[str, str]:
+def marks(data: Path, run: str) -> dict[str, str]:
+    """How a child, and whatever it starts, is known to belong to a stack."""
+    return {MARK: str(data.resolve()), RUN_MARK: run}
+
+
+def environment(data: Path, database_url: str, redis_url: str) -> dict[str, str]:
     """What every child is told."""
-    told = {
+    return {
+        **os.environ,
         "LURE_DATABASE_URL": database_url,
         "LURE_REDIS_URL": redis_url,
         "LURE_BLOBS": str(data / "blobs"),
         "PYTHONUNBUFFERED": "1",
     }
-    return {**os.environ, **told, **extra, MARK: str(data.resolve())}
 
 
 def apis(host: str, ports: Sequence[int]) -> Iterator[Program]:
