@@ -16,12 +16,11 @@ import shutil
 import struct
 import tempfile
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +58,7 @@ class ChunkFile:
     @property
     def labels(self) -> list[str]:
         """The class name of each image."""
-        return [self.names[at] for at in self.index]
+        return [self.names[at] for at in self.index.tolist()]
 
     @property
     def class_counts(self) -> dict[str, int]:
@@ -217,13 +216,13 @@ def _checked(header: dict[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:
         told = metadata.get("version")
         raise BadChunkFile(f"chunk file version {told!r} is not known; this reads {VERSION}")
     images = header.get("images")
-    shape = images.get("shape") if isinstance(images, dict) else None
+    shape: object = images.get("shape") if isinstance(images, dict) else None
     if not _is_shape(shape) or header != _entries(tuple(shape)):
         raise BadChunkFile("the chunk file's tensors are not labels, images and splits")
     return _names(metadata.get("names")), tuple(shape)
 
 
-def _is_shape(shape: object) -> bool:
+def _is_shape(shape: object) -> TypeGuard[list[int]]:
     return (
         isinstance(shape, list)
         and len(shape) == 4
@@ -244,5 +243,6 @@ def _names(listed: object) -> tuple[str, ...]:
 
 
 def _check_name(label: str) -> None:
-    if not 0 < len(label) <= _MAX_NAME_CHARACTERS:
-        raise BadChunkFile(f"a class name must have 1 to {_MAX_NAME_CHARACTERS} characters")
+    if not 0 < len(label) <= _MAX_NAME_CHARACTERS or not label.isprintable():
+        what = f"a class name must have 1 to {_MAX_NAME_CHARACTERS} printable characters"
+        raise BadChunkFile(what)
