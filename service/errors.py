@@ -12,6 +12,7 @@ ServiceError
 ├── DiskFull              the blobs' disk is nearly full
 ├── PreconditionRequired  a change without If-Match
 ├── NothingServed         the stream has no version to predict with yet
+├── ModelAway             a version's bytes cannot be read now (try again)
 └── Overloaded            too much is waiting already (try again)
 """
 
@@ -84,6 +85,10 @@ class NothingServed(ServiceError):
     """The stream has no version to predict with yet."""
 
 
+class ModelAway(ServiceError):
+    """The bytes of a version are missing or damaged; the service goes on trying."""
+
+
 class Overloaded(ServiceError):
     """Too much is waiting already; try again."""
 
@@ -141,7 +146,10 @@ TABLE: dict[type[Exception], Kind] = {
         _S.PRECONDITION_REQUIRED, "precondition-required", "A precondition is needed"
     ),
     NothingServed: Kind(_S.CONFLICT, "nothing-served", "Nothing is served yet", retry_after_s=5),
-    Overloaded: Kind(_S.TOO_MANY_REQUESTS, "overloaded", "Too much is waiting", retry_after_s=1),
+    ModelAway: Kind(
+        _S.SERVICE_UNAVAILABLE, "model-away", "The model cannot be loaded", retry_after_s=5
+    ),
+    Overloaded: Kind(_S.SERVICE_UNAVAILABLE, "overloaded", "Too much is waiting", retry_after_s=1),
 }
 
 

@@ -24,6 +24,7 @@ class ServiceSettings(StoreSettings):
     min_free_bytes: int = Field(512 * _MIB, ge=0, description="Disk space that uploads leave free")
     max_json_bytes: int = Field(_MIB, gt=0, description="Largest JSON body of the control plane")
     max_predict_bytes: int = Field(32 * _MIB, gt=0, description="Largest prediction request")
+    max_predict_images: int = Field(256, gt=0, description="Most images in one prediction request")
 
     drain_bytes: int = Field(64 * _MIB, ge=0, description="Most that is read of a refused body")
     drain_s: float = Field(5.0, ge=0, description="Longest time for reading a refused body")

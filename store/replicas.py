@@ -69,6 +69,17 @@ def settle(session: Session, stream: Stream, version: int, *, stale_s: float) ->
     return _settle(session, stream, _locked_version(session, stream, version), stale_s)
 
 
+def reported(session: Session, replica_id: str) -> dict[int, int]:
+    """What the rows say that this replica serves: version by stream id.
+
+    Nothing, after a replica that was away for long came back: its lease was buried.
+    """
+    rows = session.execute(
+        select(Serving.stream_id, Serving.version).where(Serving.replica_id == replica_id)
+    )
+    return {row.stream_id: row.version for row in rows}
+
+
 def of_stream(session: Session, stream: Stream, *, stale_s: float) -> dict[str, int | None]:
     """The live replicas and the version of this stream that each one serves."""
     rows = session.execute(

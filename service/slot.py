@@ -1,0 +1,72 @@
+"""The models in memory: each stream's champion, and a few versions that were asked for by number.
+
+A swap is one assignment. A request keeps the object that it started with, so a swap neither stops
+it nor changes its answer, and the version that it names is the one that computed it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from lure_core.config import InputSpec
+from lure_core.types import Classifier
+
+PINNED = 4  # versions beside the champions that stay loaded
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version ready to answer; `digest` is the sha256 of its weights in hex."""
+
+    stream: str
+    version: int
+    digest: str
+    classifier: Classifier
+    classes: tuple[str, ...]
+    input: InputSpec
+
+
+class Slots:
+    """What this process can answer from memory alone. Used from the event loop only."""
+
+    def __init__(self, *, pinned: int = PINNED) -> None:
+        self._champions: dict[str, Served] = {}
+        self._pinned: OrderedDict[tuple[str, int], Served] = OrderedDict()
+        self._room = pinned
+
+    def champion(self, stream: str) -> Served | None:
+        """The version that the stream serves by default."""
+        return self._champions.get(stream)
+
+    def champions(self) -> dict[str, int]:
+        """The version that each stream serves."""
+        return {name: served.version for name, served in self._champions.items()}
+
+    def swap(self, served: Served) -> None:
+        """From now on new requests get this version; the one before stays within reach."""
+        before = self.champion(served.stream)
+        self._champions[served.stream] = served
+        if before is not None:
+            self.pin(before)
+
+    def drop(self, stream: str) -> None:
+        """The stream serves nothing any more."""
+        self._champions.pop(stream, None)
+
+    def get(self, stream: str, version: int) -> Served | None:
+        """That version, if it is in memory; among the pinned it becomes the youngest."""
+        champion = self.champion(stream)
+        if champion is not None and champion.version == version:
+            return champion
+        pinned = self._pinned.get((stream, version))
+        if pinned is not None:
+            self._pinned.move_to_end((stream, version))
+        return pinned
+
+    def pin(self, served: Served) -> None:
+        """Keep a version beside the champions; the one unused for longest makes room."""
+        self._pinned[served.stream, served.version] = served
+        self._pinned.move_to_end((served.stream, served.version))
+        while len(self._pinned) > self._room:
+            self._pinned.popitem(last=False)
