@@ -45,8 +45,9 @@ def items(path: Path, listing: Listing) -> Iterator[Item]:
     """Yield what a checked archive holds, in its own order, one at a time.
 
     An item that cannot be read carries its `error`. Where a compressed array breaks off, the items
-    before the fault are good and each after it says so; its checksum is known at its last item
-    only, which then bears the fault. Reading is bounded by the sizes that `check` accepted.
+    before the fault are good and each after it says so. An array's checksum is known at its end
+    only: flipped bits that still unpack are blamed on the last items, in the last few kilobytes.
+    Reading is bounded by the sizes that `check` accepted.
     """
     with zipfile.ZipFile(path) as archive:
         yield from npz.items(archive) if listing.kind == "npz" else folder.items(archive, listing)
