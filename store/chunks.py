@@ -225,12 +225,16 @@ def release(session: Session, stream: Stream, chunk_id: str) -> Chunk:
     return chunk
 
 
-def unattended(session: Session, *, stale_s: float) -> Sequence[str]:
-    """Ids of the received chunks that no live worker holds, oldest first."""
-    return session.scalars(
-        select(Chunk.id)
+def unattended(session: Session, *, stale_s: float, per_stream: int = 8) -> Sequence[str]:
+    """Ids of the received chunks that no live worker holds: the oldest few of each stream."""
+    place = func.row_number().over(partition_by=Chunk.stream_id, order_by=Chunk.position)
+    free = (
+        select(Chunk.id, Chunk.stream_id, place.label("place"))
         .where(Chunk.state == ChunkState.RECEIVED, _is_free(stale_s))
-        .order_by(Chunk.stream_id, Chunk.position)
+        .subquery()
+    )
+    return session.scalars(
+        select(free.c.id).where(free.c.place <= per_stream).order_by(free.c.place, free.c.stream_id)
     ).all()
 
 

@@ -146,9 +146,12 @@ def beat(session: Session, claim: Claim) -> bool:
 
 
 def enter(session: Session, stream: Stream, claim: Claim, stage: Stage) -> None:
-    """The cycle enters a stage; the seconds of the one before are added to its timings."""
+    """The cycle enters a stage; the seconds of the one before are added to its timings.
+
+    Entered for the first time it is progress; a worker that takes over goes through them again.
+    """
     cycle = fenced(session, claim)
-    if cycle.stage is not stage:
+    if cycle.stage is not stage and stage not in cycle.timings:
         cycle.deaths = 0
     _close_stage(session, cycle)
     cycle.stage = stage
@@ -164,11 +167,11 @@ def report(
     *,
     resume_digest: str | None = None,
 ) -> None:
-    """Progress within a stage, and the resume state if one was stored."""
+    """Progress within a stage, and the resume state if one was stored: only that outlives death."""
     cycle = fenced(session, claim)
-    cycle.deaths = 0
     cycle.progress = progress
     if resume_digest is not None:
+        cycle.deaths = 0
         cycle.resume_digest = resume_digest
     events.note(session, "cycle.progress", stream, cycle=cycle.id, **progress)
 

@@ -68,6 +68,13 @@ def fix_shape(stream: Stream, *, classes: list[str], input_spec: Json) -> None:
         stream.input = input_spec
 
 
+def fix_normalisation(stream: Stream, normalisation: Json) -> Json:
+    """Fix mean and deviation at the first claim, once and for all. The row must be locked."""
+    if stream.normalisation is None:
+        stream.normalisation = normalisation
+    return stream.normalisation
+
+
 def shape_is_fixed(stream: Stream) -> bool:
     """Whether class list and input size are known."""
     return stream.classes is not None and stream.input is not None
