@@ -1,0 +1,60 @@
+"""What a task works with: made once a process, after the fork."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from store.blobs import Blobs
+from store.bus import Bell
+from store.engine import Database, Session
+from worker.patience import patiently
+from worker.settings import WorkerSettings
+from worker.stop import Stop
+
+T = TypeVar("T")
+
+
+class Wake(Protocol):
+    """Sends the wake-up of a task; best effort, the sweeper repairs what is lost."""
+
+    def __call__(self, task: str, argument: str | int, *, expires_s: float | None = None) -> None:
+        """Wake `task` for the row of that id; the message is void after `expires_s`."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The store, the settings and the two ways to the world outside: wake-ups and the stop."""
+
+    settings: WorkerSettings
+    database: Database
+    blobs: Blobs
+    wake: Wake
+    stop: Stop
+
+    @classmethod
+    def of(cls, settings: WorkerSettings, *, wake: Wake, stop: Stop) -> Context:
+        """Open the store for this process."""
+        database = Database(settings, on_events=Bell(settings).ring)
+        return cls(settings, database, Blobs(settings.blobs, database), wake, stop)
+
+    @property
+    def name(self) -> str:
+        """Who holds a claim: the host and the process."""
+        return f"{socket.gethostname()}:{os.getpid()}"
+
+    def patiently(self, work: Callable[[], T]) -> T:
+        """Do what can be done twice, waiting for a database that is away."""
+        return patiently(work, patience_s=self.settings.patience_s, stopping=self.stop)
+
+    def transact(self, work: Callable[[Session], T]) -> T:
+        """Do `work` in one transaction of its own, waiting for a database that is away."""
+
+        def once() -> T:
+            with self.database.begin() as session:
+                return work(session)
+
+        return self.patiently(once)

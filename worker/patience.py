@@ -1,0 +1,38 @@
+"""Waiting for a PostgreSQL that is away, so that its restart costs no work and counts no fault."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from store.errors import DatabaseAway
+
+_REST_S = 0.25
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def patiently(
+    work: Callable[[], T], *, patience_s: float, stopping: Callable[[], bool] = lambda: False
+) -> T:
+    """Do `work`, again and again while the database is away.
+
+    A commit whose answer was lost may have happened, so `work` must bear to be done twice: it
+    writes behind a fence, which a commit that ended the claim has closed.
+
+    Raises:
+        DatabaseAway: It stayed away for `patience_s`, or the worker is told to stop.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return work()
+        except DatabaseAway as error:
+            if stopping() or time.monotonic() > deadline:
+                raise
+            log.warning("waiting for the database: %s", error)
+            time.sleep(_REST_S)

@@ -1,0 +1,30 @@
+"""The worker's settings: those that every process shares, and its own."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from store.settings import StoreSettings
+
+
+class WorkerSettings(StoreSettings):
+    """Read from `LURE_*` environment variables like the shared ones."""
+
+    device: str = Field("auto", description="Where cycles run: auto, cpu, mps, cuda or cuda:N")
+    threads: int = Field(0, ge=0, description="Threads of one cycle; 0: as many as there are CPUs")
+    decoders: int = Field(2, ge=1, le=64, description="Images that one admission decodes at once")
+    resume_every_s: float = Field(
+        30.0, ge=0, description="Least seconds between two resume states within the relearning"
+    )
+    patience_s: float = Field(
+        300.0, ge=0, description="Seconds that a task waits for a database that is away"
+    )
+    grace_s: float = Field(
+        15.0, ge=0, description="Seconds that a worker told to stop waits for the end of an epoch"
+    )
+    admit_limit_s: float = Field(
+        3600.0, gt=0, description="An admission that takes longer is killed, as if it had died"
+    )
+    cycle_limit_s: float = Field(
+        86_400.0, gt=0, description="A task of the cycle that takes longer is killed and resumed"
+    )
