@@ -15,10 +15,9 @@ from typing import Annotated, Any
 import typer
 
 from lure import embedded, push, render
-from lure.client import Client
+from lure.client import DEFAULT_URL, Client
 from lure.errors import EmbeddedError, LureError, Unreachable
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 FAILED, UNREACHABLE = 1, 3
 
 app = typer.Typer(

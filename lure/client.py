@@ -25,6 +25,7 @@ from lure import shapes, sse, uploads
 from lure.errors import LureError
 from lure.http import Http
 
+DEFAULT_URL = "http://127.0.0.1:8000"
 SETTLED = frozenset({"learned", "rejected", "failed", "retracted", "quarantined"})
 PAGE_SIZE = 500
 LOOK_EVERY_S = 2.0

@@ -20,7 +20,7 @@ from typing import Self
 
 import httpx
 
-from lure import guard, layout, lock, logs
+from lure import guard, layout, lock, logs, proc
 from lure.errors import EmbeddedError
 from lure.processes import Child, Spec
 from lure.servers import Postgres, Redis, Server
@@ -121,6 +121,10 @@ class Stack:
         self._stop.set()
         if self._thread is not None:
             self.wait()
+
+    def left(self) -> list[proc.Entry]:
+        """Processes of this run that are still there; none after `stop`."""
+        return proc.marked(layout.RUN_MARK, self._run_id)
 
     def __enter__(self) -> Self:
         return self.start()
