@@ -17,7 +17,7 @@ class FailpointError(RuntimeError):
 
 
 def failpoint(name: str) -> None:
-    """Act if a test asked for it: `kill`, `kill-group`, `stop` (SIGSTOP) or `raise`."""
+    """Act if a test asked for it: `kill`, `kill-group`, `stop-once` (SIGSTOP) or `raise`."""
     wanted, _, action = os.environ.get(VARIABLE, "").rpartition(":")
     if wanted != name:
         return
@@ -25,7 +25,8 @@ def failpoint(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     elif action == "kill-group":  # a worker's child takes its main process along
         os.killpg(os.getpgrp(), signal.SIGKILL)
-    elif action == "stop":
+    elif action == "stop-once":  # whoever is continued must not stop at the next cycle
+        del os.environ[VARIABLE]
         os.kill(os.getpid(), signal.SIGSTOP)
     elif action == "raise":
         raise FailpointError(name)

@@ -1,0 +1,115 @@
+"""The main job: a labelled chunk goes in over HTTP, a better model answers over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from lure.errors import LureError
+from tests.acceptance.invariants import check_learned_once_in_order, check_no_bytes_are_missing
+from tests.acceptance.world import Api, World, wait_for
+from tests.digits import digits_npz, images, labels, png
+
+
+@pytest.fixture(scope="module")
+def api(new_world: Callable[..., World]) -> Iterator[Api]:
+    world = new_world()
+    world.admit()
+    world.learn()
+    api = world.api()
+    yield api
+    api.close()
+
+
+@pytest.fixture(scope="module")
+def taught(api: Api) -> str:
+    """A stream that has learned two chunks well enough."""
+    recipe = {"epochs": 8, "batch_size": 32, "augmentation": "none"}
+    stream = api.create_stream(recipe=recipe)
+    first, second = api.push_digits(stream, 0, 400), api.push_digits(stream, 400, 400)
+    api.wait_learned(stream, first, second)
+    return stream
+
+
+def test_a_chunk_is_learned_and_the_next_is_relearned(api: Api, taught: str) -> None:
+    chunks = list(reversed(api.client.chunks(taught)["items"]))
+    check_learned_once_in_order(api.client, taught, [chunk["id"] for chunk in chunks])
+    check_no_bytes_are_missing(api.world)
+    assert chunks[0]["prequential_accuracy"] is None
+    assert chunks[1]["prequential_accuracy"] > 0.5
+    first, second = reversed(api.client.versions(taught)["items"])
+    assert (first["parent"], second["parent"]) == (None, 1)
+    assert second["metrics"]["images"] > 50
+
+
+def test_the_served_model_knows_digits_that_it_never_saw(api: Api, taught: str) -> None:
+    unseen = range(900, 1000)
+    answer = api.client.predict(taught, [png(images[index]) for index in unseen])
+    right = [
+        prediction["label"] == str(labels[index])
+        for prediction, index in zip(answer["predictions"], unseen, strict=True)
+    ]
+    assert sum(right) / len(right) > 0.8
+    assert answer["model_digest"] == _digest_of(api, taught, answer["model_version"])
+
+
+def test_each_version_can_be_asked(api: Api, taught: str) -> None:
+    for version in (1, 2):
+        answer = api.client.predict(taught, [png(images[0])], version=str(version))
+        assert answer["model_version"] == version
+
+
+def test_the_report_tells_what_admission_found(api: Api, taught: str) -> None:
+    chunk = api.client.chunks(taught)["items"][0]["id"]
+    report = api.client.report(taught, chunk)
+    assert (report["images"], report["refused"]) == (400, 0)
+    assert sum(report["classes"].values()) == 400
+    assert sum(report["splits"].values()) == 400
+
+
+def test_an_npz_chunk_is_learned_too(api: Api) -> None:
+    stream = api.create_stream()
+    api.wait_learned(stream, api.push(stream, digits_npz(range(80)), ".npz"))
+    assert api.client.stream(stream)["classes"] == [str(digit) for digit in range(10)]
+    assert api.client.stream(stream)["input"] == {"channels": 1, "height": 8, "width": 8}
+
+
+def test_before_the_first_version_a_prediction_says_so(api: Api) -> None:
+    stream = api.create_stream()
+    with pytest.raises(LureError) as refused:
+        api.client.predict(stream, [png(images[0])])
+    assert refused.value.status == 409
+    assert "no version" in str(refused.value)
+
+
+def test_a_rollback_is_served_and_holds_until_released(api: Api) -> None:
+    stream = api.create_stream()
+    chunks = [api.push_digits(stream, first) for first in (0, 60)]
+    api.wait_learned(stream, *chunks)
+    api.wait_version(stream, 2)
+    assert api.client.rollback(stream, reason="too bold")["version"] == 1
+    _wait_served(api, stream, 1)
+
+    third = api.push_digits(stream, 120)
+    api.wait_learned(stream, third)
+    assert api.client.stream(stream)["champion"] == 1
+    verdict = api.client.cycles(stream)["items"][0]["verdict"]
+    assert (verdict["held"], verdict["promoted"]) == (True, False)
+
+    assert not api.client.release(stream)["hold"]
+    fourth = api.push_digits(stream, 180)
+    api.wait_learned(stream, fourth)
+    api.wait_version(stream, 4)
+
+
+def _digest_of(api: Api, stream: str, version: int) -> str:
+    return str(api.client.version(stream, version)["digest"])
+
+
+def _wait_served(api: Api, stream: str, version: int) -> None:
+    wait_for(
+        lambda: api.client.predict(stream, [png(images[0])])["model_version"] == version,
+        f"version {version} to be served",
+        api.world,
+    )
