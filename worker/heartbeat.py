@@ -71,6 +71,11 @@ class Heartbeat:
         if self._context.stop():
             raise Interrupted
 
+    def hand_back(self) -> None:
+        """Free the claim at once; should the database be away, it goes stale instead."""
+        with suppress(DatabaseAway), self._context.database.begin() as session:
+            self._hand_back(session)
+
     def _run(self) -> None:
         told_at: float | None = None
         settings = self._context.settings
@@ -96,6 +101,5 @@ class Heartbeat:
 
     def _leave(self) -> None:
         log.warning("told to stop, and no end of this step in sight: leaving it to be resumed")
-        with suppress(DatabaseAway), self._context.database.begin() as session:
-            self._hand_back(session)
+        self.hand_back()
         os._exit(1)

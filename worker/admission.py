@@ -1,0 +1,193 @@
+"""Admission: an upload's items, decoded and checked, become one canonical chunk file.
+
+The good are kept, the bad reported with their reasons; a chunk is rejected only when nothing of it
+can be learned. Nothing is ever unpacked to the disk, and memory holds a few images at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lure_core import archive
+from lure_core.chunkfile import Writer
+from lure_core.config import InputSpec
+from lure_core.errors import BadArchive
+from lure_core.images import split_of
+from store import chunks, jobs, streams
+from store.engine import Session
+from store.errors import DatabaseAway, FenceLost
+from store.failpoint import failpoint
+from store.models import Chunk, Stream
+from store.states import ChunkState
+from worker.context import Context
+from worker.errors import Interrupted, Refused
+from worker.heartbeat import Heartbeat
+from worker.items import Decoded, Decoder, Tally, common_shape
+
+_WOKEN_AT_ONCE = 100  # chunks that waited for the stream's shape; the sweeper wakes the rest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The claimed rows, and where the payload lies."""
+
+    stream: Stream
+    chunk: Chunk
+    path: Path
+
+    @property
+    def spec(self) -> InputSpec | None:
+        """The stream's input; None while it is not fixed."""
+        return None if self.stream.input is None else InputSpec.from_dict(self.stream.input)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was made of an upload."""
+
+    spec: InputSpec
+    digest: str
+    tally: Tally
+
+
+def admit(context: Context, chunk_id: str) -> chunks.Admission | None:
+    """Admit or reject a chunk, if nobody else is doing it.
+
+    Returns:
+        The claim under which something was done, or None.
+    """
+    stale_s = context.settings.stale_s
+    with context.database.begin() as session:
+        claim = chunks.claim_admission(session, chunk_id, stale_s=stale_s)
+    if claim is None:
+        return None
+    heartbeat = Heartbeat(
+        context,
+        beat=lambda session: chunks.beat(session, claim),
+        hand_back=lambda session: chunks.hand_back(session, claim),
+    )
+    try:
+        with heartbeat:
+            upload = _open(context, claim)
+            _admit_or_reject(context, claim, upload, heartbeat)
+        _wake_others(context, upload)
+    except FenceLost as lost:
+        log.warning("nothing more to write: %s", lost, extra={"chunk": chunk_id})
+    except Interrupted:
+        heartbeat.hand_back()
+        log.info("admission handed back", extra={"chunk": chunk_id})
+    except DatabaseAway as away:
+        log.warning("left to be done again: %s", away, extra={"chunk": chunk_id})
+    except Exception:
+        log.exception("the admission raised", extra={"chunk": chunk_id})
+        with suppress(DatabaseAway):  # then the heartbeat goes stale, which is a death too
+            context.transact(lambda session: chunks.hand_back(session, claim, failed=True))
+    return claim
+
+
+def _open(context: Context, claim: chunks.Admission) -> Upload:
+    def read(session: Session) -> Upload:
+        stream = streams.lock(session, claim.stream_id)
+        chunk = chunks.fenced(session, claim)
+        return Upload(stream, chunk, context.blobs.path(chunk.digest))
+
+    return context.transact(read)
+
+
+def _admit_or_reject(
+    context: Context, claim: chunks.Admission, upload: Upload, heartbeat: Heartbeat
+) -> None:
+    tally = Tally()
+    try:
+        with context.blobs.scratch() as path:
+            spec = _write(context, upload, path, tally=tally, heartbeat=heartbeat)
+            with path.open("rb") as written:
+                digest = hashlib.file_digest(written, "sha256").hexdigest()
+            context.patiently(lambda: context.blobs.put_file(path, digest))
+    except (Refused, BadArchive) as refusal:
+        reason = str(refusal)
+        context.transact(lambda session: _reject(session, claim, reason, tally))
+    else:
+        found = Found(spec, digest, tally)
+        context.transact(lambda session: _admit(session, claim, found))
+
+
+def _write(
+    context: Context, upload: Upload, path: Path, *, tally: Tally, heartbeat: Heartbeat
+) -> InputSpec:
+    """Write the chunk file and count what goes in; the shape that its images have.
+
+    Raises:
+        Refused: Nothing can be learned from it.
+        BadArchive: The envelope is not what the service saw.
+    """
+    listing = archive.check(upload.path, upload.chunk.media_type)
+    spec = upload.spec
+    if spec is None:  # a first chunk is read twice: for its shape, then for its images
+        spec = common_shape(_decoded(context, upload, listing, spec=None, heartbeat=heartbeat))
+    shares = upload.stream.policies["holdout"]
+    with Writer(path) as writer:
+        for one in _decoded(context, upload, listing, spec=spec, heartbeat=heartbeat):
+            failpoint("admit.decode")
+            if one.pixels is None:
+                tally.refuse(one)
+            else:
+                split = split_of(one.pixels, select=shares["select"], judge=shares["judge"])
+                writer.append(one.pixels, one.label, split)
+                tally.keep(one.label, split)
+        tally.check(fixes_classes=upload.stream.classes is None)
+    assert spec is not None, "a chunk with a good image has a shape"
+    return spec
+
+
+def _decoded(
+    context: Context,
+    upload: Upload,
+    listing: archive.Listing,
+    *,
+    spec: InputSpec | None,
+    heartbeat: Heartbeat,
+) -> Iterator[Decoded]:
+    """Each item in order; between two of them it is seen whether to go on."""
+    classes = upload.stream.classes
+    decoder = Decoder(
+        spec, None if classes is None else frozenset(classes), context.settings.decoders
+    )
+    for one in decoder.each(archive.items(upload.path, listing)):
+        heartbeat.check()
+        yield one
+
+
+def _admit(session: Session, claim: chunks.Admission, found: Found) -> None:
+    stream = streams.lock(session, claim.stream_id)
+    chunk = chunks.fenced(session, claim)
+    classes = found.tally.class_list()
+    streams.fix_shape(stream, classes=classes, input_spec=found.spec.to_dict())
+    report = found.tally.report()
+    chunks.admit(session, stream, chunk, file_digest=found.digest, report=report)
+
+
+def _reject(session: Session, claim: chunks.Admission, reason: str, tally: Tally) -> None:
+    stream = streams.lock(session, claim.stream_id)
+    chunk = chunks.fenced(session, claim)
+    chunks.reject(session, stream, chunk, reason, report=tally.report())
+
+
+def _wake_others(context: Context, upload: Upload) -> None:
+    """Wake the stream's cycle, and the chunks that waited for this one to fix the shape."""
+    context.wake(jobs.PROCESS_NEXT, upload.stream.id)
+    if streams.shape_is_fixed(upload.stream):
+        return
+    waiting = context.transact(
+        lambda session: chunks.waiting(session, upload.stream, limit=_WOKEN_AT_ONCE)
+    )
+    for chunk in waiting:
+        if chunk.state is ChunkState.RECEIVED:
+            context.wake(jobs.ADMIT_CHUNK, chunk.id)

@@ -1,0 +1,29 @@
+"""Tasks of the queue `admit`: they need a CPU, and no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Task, shared_task
+
+from store import jobs
+from store.errors import DatabaseAway
+from worker import admission
+from worker import sweep as sweeper
+from worker.common_tasks import context_of, sweep
+
+__all__ = ["admit_chunk", "collect_garbage", "sweep"]
+
+
+@shared_task(bind=True, name=jobs.ADMIT_CHUNK, throws=(DatabaseAway,))
+def admit_chunk(self: Task[Any, Any], chunk_id: str) -> None:
+    """Admit or reject a chunk."""
+    context = context_of(self)
+    with context.stop.instead_of_sigterm():
+        admission.admit(context, chunk_id)
+
+
+@shared_task(bind=True, name=jobs.COLLECT_GARBAGE, throws=(DatabaseAway,))
+def collect_garbage(self: Task[Any, Any]) -> None:
+    """Delete what no row names."""
+    sweeper.collect(context_of(self))

@@ -1,0 +1,104 @@
+"""Stage load: everything a cycle works with, out of rows and blobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lure_core import data
+from lure_core.config import CycleConfig, InputSpec, Normalisation, Recipe, Unlearn
+from lure_core.cycle import Checkpoint, CycleData
+from lure_core.rng import derive_seed
+from store import chunks, cycles, streams, versions
+from store.engine import Session
+from store.models import Chunk, Cycle, Stream, Version
+from worker.context import Context
+from worker.device import use_threads
+
+
+@dataclass(frozen=True)
+class Work:
+    """The rows of a claimed cycle, as they were when it was opened."""
+
+    stream: Stream
+    cycle: Cycle
+    new: Sequence[Chunk]
+    past: Sequence[Chunk]
+    parent: Version | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the core is given, but for the resume state."""
+
+    parent: Checkpoint | None
+    data: CycleData
+    config: CycleConfig
+
+
+def open_work(context: Context, claim: cycles.Claim) -> Work:
+    """Read the rows behind the fence."""
+
+    def read(session: Session) -> Work:
+        stream = streams.lock(session, claim.stream_id)
+        cycle = cycles.fenced(session, claim)
+        return Work(
+            stream,
+            cycle,
+            new=cycles.of_cycle(session, cycle.id),
+            past=chunks.by_ids(session, cycle.replay),
+            parent=None if cycle.parent is None else versions.get(session, stream, cycle.parent),
+        )
+
+    return context.transact(read)
+
+
+def load(context: Context, claim: cycles.Claim, work: Work) -> Task:
+    """Map the chunk files, read the parent's bytes, and fix what the stream leaves open."""
+    use_threads(context.settings.threads)
+    stream = work.stream
+    assert stream.classes is not None, "admission fixes the class list"
+    new = data.load(_paths(context, work.new), stream.classes, "cpu")
+    past = data.load(_paths(context, work.past), stream.classes, "cpu") if work.past else None
+    config = CycleConfig(
+        architecture=stream.architecture,
+        classes=tuple(stream.classes),
+        input=InputSpec.from_dict(stream.input or {}),
+        normalisation=_normalisation(context, claim, stream, new),
+        recipe=Recipe.from_dict(stream.recipe),
+        unlearn=Unlearn.from_dict(stream.policies["unlearn"]),
+        seed=derive_seed(work.cycle.seed, work.cycle.ordinal),
+        device=context.settings.device,
+    )
+    parent = None if work.parent is None else read_version(context, work.parent)
+    return Task(parent, CycleData(new, past), config)
+
+
+def read_version(context: Context, version: Version) -> Checkpoint:
+    """A version's bytes, both checked against their digests."""
+    sidecar: dict[str, Any] = json.loads(context.blobs.read(version.sidecar_digest))
+    return Checkpoint(context.blobs.read(version.digest), sidecar)
+
+
+def _paths(context: Context, wanted: Sequence[Chunk]) -> list[Path]:
+    digests = [chunk.file_digest for chunk in wanted]
+    return [context.blobs.path(digest) for digest in digests if digest is not None]
+
+
+def _normalisation(
+    context: Context, claim: cycles.Claim, stream: Stream, new: data.Samples
+) -> Normalisation:
+    """The stream's; at its first claim that of the chunk at hand, from then on fixed."""
+    if stream.normalisation is not None:
+        return Normalisation.from_dict(stream.normalisation)
+    found = data.normalisation(new).to_dict()
+
+    def fix(session: Session) -> dict[str, Any]:
+        locked = streams.lock(session, claim.stream_id)
+        cycles.fenced(session, claim)
+        return streams.fix_normalisation(locked, found)
+
+    return Normalisation.from_dict(context.transact(fix))

@@ -1,0 +1,34 @@
+"""The life of a worker's processes: logs, the stop, and children that do not outlive their main."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from celery import signals
+
+from store.observe import configure_logging
+from worker.app import WorkerApp
+
+log = logging.getLogger(__name__)
+
+
+def attach(app: WorkerApp) -> None:
+    """Let this process's Celery live by our rules. Once a process."""
+
+    def configure_logs(**_: Any) -> None:
+        configure_logging(app.settings)
+
+    def tell_children(**_: Any) -> None:
+        app.stop.tell()
+
+    def leave_if_orphaned(**_: Any) -> None:
+        # Celery has asked the kernel to kill this child when its main process dies; one that died
+        # just before is found here, and where there is no such kernel, at the next heartbeat
+        if app.stop.is_orphan():
+            os._exit(1)
+
+    signals.setup_logging.connect(configure_logs, weak=False)
+    signals.worker_shutting_down.connect(tell_children, weak=False)
+    signals.worker_process_init.connect(leave_if_orphaned, weak=False)

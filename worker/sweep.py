@@ -1,0 +1,41 @@
+"""The sweeper: wakes the work that no live worker holds, whatever became of its message.
+
+Each queue is swept through itself: a sweep waits for a free worker of the queue that it wakes, so
+that wake-ups are sent only when somebody is there to follow them.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from store import answers, chunks, cycles, garbage, jobs, replicas
+from worker.context import Context
+
+_AT_ONCE = 200
+_LIFE_IN_SWEEPS = 2  # the next sweep but one has said it again
+
+log = logging.getLogger(__name__)
+
+
+def sweep(context: Context, queue: str) -> int:
+    """Wake what waits for that queue, the oldest of each stream; return how many were woken."""
+    stale_s = context.settings.stale_s
+    expires_s = _LIFE_IN_SWEEPS * context.settings.sweep_s
+    ids: list[str] | list[int]
+    with context.database.begin() as session:
+        if queue == jobs.ADMIT_QUEUE:
+            task, ids = jobs.ADMIT_CHUNK, list(chunks.unattended(session, stale_s=stale_s))
+            replicas.bury(session, stale_s=stale_s)
+        else:
+            task, ids = jobs.PROCESS_NEXT, list(cycles.unattended(session, stale_s=stale_s))
+    for one in ids[:_AT_ONCE]:
+        context.wake(task, one, expires_s=expires_s)
+    return min(len(ids), _AT_ONCE)
+
+
+def collect(context: Context) -> None:
+    """Delete the blobs that no row names, and the answers that nobody will ask for again."""
+    deleted = garbage.collect(context.database, context.blobs)
+    with context.database.begin() as session:
+        answers.forget_old(session)
+    log.info("garbage collected", extra={"blobs": deleted})
