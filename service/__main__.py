@@ -10,6 +10,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from service.main import create_app
+from service.server import Server
 from service.settings import ServiceSettings
 from store.observe import configure_logging
 
@@ -26,7 +27,7 @@ def main() -> int:
     configure_logging(settings)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, _leave)  # uvicorn puts its own over it, and calls it when all is closed
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
@@ -36,7 +37,9 @@ def main() -> int:
         proxy_headers=False,
         timeout_graceful_shutdown=int(settings.shutdown_s),
     )
-    return 0
+    server = Server(config)
+    server.run()
+    return 0 if server.started else 1
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

@@ -109,7 +109,9 @@ class Library:
             elif champion is not None:
                 version = versions.get(session, row, champion)
             else:
-                raise NothingServed(f"stream {stream} has no version yet: nothing was learned so far")
+                raise NothingServed(
+                    f"stream {stream} has no version yet; send it a chunk"
+                )
         if version.state is not VersionState.READY:
             raise Conflict(f"version {version.version} is {version.state} and cannot be served")
         return row, version

@@ -9,7 +9,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import redis
 import redis.asyncio
@@ -46,7 +46,7 @@ class Bell:
         self._redis.close()
 
 
-async def listen(settings: StoreSettings) -> AsyncIterator[list[str]]:
+async def listen(settings: StoreSettings) -> AsyncGenerator[list[str], None]:
     """Yield the names of events as they are rung; an empty list once the line is open.
 
     Raises:

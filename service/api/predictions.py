@@ -1,0 +1,126 @@
+"""Predictions: out of memory alone once a stream's champion is in its slot."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from service import payload
+from service.deps import SettingsDep, WatchDep
+from service.params import StreamName
+from service.predict import Probabilities
+from service.slot import Served
+from store.models import new_id
+
+router = APIRouter(tags=["predictions"])
+
+_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
+_TEXTS = {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}}
+_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {"schema": {"type": "object", "properties": {"images": _FILES}}},
+        "application/json": {
+            "schema": {"type": "object", "required": ["images"], "properties": {"images": _TEXTS}}
+        },
+    }
+    | {kind: {"schema": {"type": "string", "format": "binary"}} for kind in payload.RAW},
+}
+
+
+class Score(BaseModel):
+    """A label and how sure the model is of it."""
+
+    label: str
+    probability: float = Field(ge=0, le=1)
+
+
+class Prediction(Score):
+    """The answer to one image; `top_k` begins with the label itself."""
+
+    prediction_id: str = Field(examples=["prd_3f9c2b71d04e8a6655aa"])
+    top_k: list[Score]
+
+
+class Predictions(BaseModel):
+    """The answers, in the order of the images, and the version that computed them."""
+
+    predictions: list[Prediction]
+    model_version: int
+    model_digest: str = Field(description="sha256 of its weights", examples=["sha256:9f86d0…"])
+
+
+async def _model(
+    watch: WatchDep,
+    stream: StreamName,
+    version: Annotated[
+        str | None,
+        Query(
+            pattern=r"^([0-9]{1,9}|@[a-z0-9][a-z0-9_-]{0,62})$",
+            description="`3` or `@alias`; the champion unless said",
+        ),
+    ] = None,
+) -> Served:
+    return await watch.library.find(stream, version)
+
+
+async def _read(
+    request: Request, watch: WatchDep, settings: SettingsDep
+) -> AsyncIterator[list[bytes]]:
+    """The encoded images; room for them is held until they are answered."""
+    limit = settings.max_predict_bytes
+    with watch.predictor.hold(payload.announced_bytes(request, limit)):
+        data = await payload.body(request, max_bytes=limit)
+        yield await payload.images(data, request, max_images=settings.max_predict_images)
+
+
+TopK = Annotated[int, Query(ge=1, description="Labels for each image, at most all classes")]
+
+
+@router.post(
+    "/v1/streams/{stream}/predictions",
+    dependencies=[Depends(payload.media_type)],
+    openapi_extra={"requestBody": _BODY},
+)
+async def predict(
+    response: Response,
+    watch: WatchDep,
+    served: Annotated[Served, Depends(_model)],
+    images: Annotated[list[bytes], Depends(_read)],
+    *,
+    top_k: TopK = 5,
+) -> Predictions:
+    """Predict the labels of images: multipart files, one raw image, or JSON with base64.
+
+    All images are answered by one version, or none of them is.
+    """
+    probabilities = await watch.predictor.predict(served, images)
+    watch.meters.predicted(served.stream, served.version, len(images))
+    digest = f"sha256:{served.digest}"
+    response.headers["X-Model-Version"] = str(served.version)
+    response.headers["X-Model-Digest"] = digest
+    return Predictions(
+        predictions=_ranked(probabilities, served.classes, top_k),
+        model_version=served.version,
+        model_digest=digest,
+    )
+
+
+def _ranked(probabilities: Probabilities, classes: tuple[str, ...], top_k: int) -> list[Prediction]:
+    ranked = []
+    orders = (-probabilities).argsort(axis=1, kind="stable")
+    for row, order in zip(probabilities, orders, strict=True):
+        scores = [Score(label=classes[k], probability=float(row[k])) for k in order[:top_k]]
+        best = scores[0]
+        ranked.append(
+            Prediction(
+                prediction_id=new_id("prd"),
+                label=best.label,
+                probability=best.probability,
+                top_k=scores,
+            )
+        )
+    return ranked

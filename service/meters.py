@@ -1,0 +1,48 @@
+"""What the serving side counts, kept where it happens; `/metrics` collects it from there."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from prometheus_client import Counter, Histogram
+from prometheus_client.metrics_core import Metric
+
+_SERIES = 500  # versions grow without end; the counts of those asked for longest ago go
+
+
+class Meters:
+    """The watch's own figures; registered nowhere."""
+
+    def __init__(self) -> None:
+        self.swap_s = Histogram(
+            "lure_swap_seconds",
+            "Seconds to read, verify, warm up and swap in a champion",
+            buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+            registry=None,
+        )
+        self.load_failures = Counter(
+            "lure_load_failures", "Champions that could not be loaded, each trial", registry=None
+        )
+        self._predictions = Counter(
+            "lure_predictions",
+            "Images predicted",
+            ["stream", "version"],
+            registry=None,
+        )
+        self._series: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def predicted(self, stream: str, version: int, images: int) -> None:
+        """That many images were predicted by that version."""
+        labels = (stream, str(version))
+        self._predictions.labels(*labels).inc(images)
+        self._series[labels] = None
+        self._series.move_to_end(labels)
+        while len(self._series) > _SERIES:
+            oldest, _ = self._series.popitem(last=False)
+            self._predictions.remove(*oldest)
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything, as Prometheus wants it."""
+        for meter in (self.swap_s, self.load_failures, self._predictions):
+            yield from meter.collect()

@@ -1,0 +1,191 @@
+"""`/metrics` for Prometheus: requests, what is served, and figures read from the rows.
+
+Every label is from a bounded set: routes by their template, methods and statuses that exist.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import cast
+
+import structlog
+from fastapi import FastAPI, Response
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.watch import Watch
+from store import figures
+from store.engine import Database
+from store.errors import DatabaseAway
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+
+log = structlog.get_logger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    """Count this app's requests and give it `/metrics`, in a registry of its own."""
+    registry = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    registry.register(_Serving(app))
+    registry.register(_Rows(app))
+    app.add_middleware(_Counting, registry=registry)
+
+    @app.get("/metrics", tags=["health"], response_class=Response)
+    def metrics() -> Response:
+        """Figures in Prometheus's text format."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class _Counting:
+    """Counts requests by route, method and status, and the bytes of their bodies."""
+
+    def __init__(self, app: ASGIApp, *, registry: CollectorRegistry) -> None:
+        self._app = app
+        labels = ["route", "method", "status"]
+        self._requests = Counter(
+            "lure_http_requests", "Requests answered", labels, registry=registry
+        )
+        self._seconds = Histogram(
+            "lure_http_request_seconds",
+            "Seconds until the answer began",
+            labels[:2],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._bytes = Counter(
+            "lure_http_request_body_bytes",
+            "Bytes of request bodies; those of the chunks' route are the uploads",
+            labels[:2],
+            registry=registry,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.monotonic()
+        status, taken = 500, 0
+        seconds: float | None = None
+
+        async def counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            return message
+
+        async def timed(message: Message) -> None:
+            nonlocal status, seconds
+            if message["type"] == "http.response.start":
+                status, seconds = message["status"], time.monotonic() - began
+            await send(message)
+
+        try:
+            await self._app(scope, counted, timed)
+        finally:
+            names = (_route(scope), scope["method"] if scope["method"] in _METHODS else "other")
+            self._requests.labels(*names, str(status)).inc()
+            self._seconds.labels(*names).observe(seconds or time.monotonic() - began)
+            if taken:
+                self._bytes.labels(*names).inc(taken)
+
+
+def _route(scope: Scope) -> str:
+    """The template, such as `/v1/streams/{stream}`; paths that lead nowhere share one name."""
+    return cast(str, getattr(scope.get("route"), "path", None) or "none")
+
+
+class _Serving(Collector):
+    """What this replica serves, from memory."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        watch: Watch | None = getattr(self._app.state, "watch", None)
+        if watch is None:
+            return
+        served = GaugeMetricFamily(
+            "lure_served_version", "The version that this replica serves", labels=["stream"]
+        )
+        for stream, version in watch.slots.champions().items():
+            served.add_metric([stream], version)
+        yield served
+        yield GaugeMetricFamily(
+            "lure_sse_clients", "Clients that listen to events", value=watch.tail.listeners
+        )
+        away = GaugeMetricFamily(
+            "lure_degraded", "1: it is away, or does not load", labels=["what"]
+        )
+        for what in ("database", "redis", "models"):
+            away.add_metric([what], float(what in watch.degraded))
+        yield away
+        yield from watch.meters.collect()
+
+
+class _Rows(Collector):
+    """What the rows say of chunks and cycles; nothing while the database is away."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        database: Database | None = getattr(self._app.state, "database", None)
+        watch: Watch | None = getattr(self._app.state, "watch", None)
+        # a scrape must not wait for a database that is known to be away
+        if database is None or watch is None or "database" in watch.degraded:
+            return
+        try:
+            with database.begin() as session:
+                counts = figures.chunks_by_state(session)
+                active = figures.active_cycles(session)
+        except DatabaseAway as error:
+            log.warning("no figures from the rows", error=str(error))
+            return
+        chunks = GaugeMetricFamily(
+            "lure_chunks", "Chunks by their state", labels=["stream", "state"]
+        )
+        for labels, count in counts.items():
+            chunks.add_metric(labels, count)
+        yield chunks
+        yield from _cycles(active)
+
+
+def _cycles(active: list[figures.ActiveCycle]) -> Iterator[Metric]:
+    stage = GaugeMetricFamily(
+        "lure_cycle_stage_seconds",
+        "Seconds that the active cycle is in its stage",
+        labels=["stream", "stage"],
+    )
+    heartbeat = GaugeMetricFamily(
+        "lure_cycle_heartbeat_age_seconds",
+        "Age of the active cycle's last heartbeat",
+        labels=["stream"],
+    )
+    for cycle in active:
+        stage.add_metric([cycle.stream, cycle.stage], cycle.stage_s)
+        if cycle.heartbeat_age_s is not None:
+            heartbeat.add_metric([cycle.stream], cycle.heartbeat_age_s)
+    yield stage
+    yield heartbeat

@@ -1,0 +1,160 @@
+"""Keeps this process in step: new champions, its lease among the replicas, and events.
+
+Promotions are heard over Redis, and seen by polling when Redis is away. When PostgreSQL is away the
+models in memory go on answering and every step is tried again at the next poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+
+import structlog
+from redis import RedisError
+
+from service.loading import Library
+from service.predict import Predictor
+from service.slot import Slots
+from service.swap import Replica, Swapper
+from service.tail import Tail
+from store import bus, replicas
+from store.blobs import Blobs
+from store.engine import Database
+from store.errors import DatabaseAway
+from store.settings import StoreSettings
+
+log = structlog.get_logger(__name__)
+
+
+class Watch:
+    """The serving half of the process: what it serves, and the tasks that keep it fresh."""
+
+    def __init__(self, *, settings: StoreSettings, database: Database, blobs: Blobs) -> None:
+        self._settings = settings
+        self._database = database
+        self.replica_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.slots = Slots()
+        self.library = Library(database, blobs, self.slots)
+        self.tail = Tail(database, poll_s=settings.poll_s)
+        self.predictor = Predictor()
+        self._swapper = Swapper(
+            database,
+            blobs,
+            slots=self.slots,
+            library=self.library,
+            replica=Replica(self.replica_id, settings.stale_s),
+        )
+        self.meters = self._swapper.meters
+        self._redis_heard = False
+        self._without_database: set[str] = set()  # steps that could not reach it at their last try
+        self._stopping = asyncio.Event()
+        self._champions_moved = asyncio.Event()
+        self._events_came = asyncio.Event()
+        self._steps: list[asyncio.Task[None]] = []
+        self._ear: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether every champion was looked for once: before that an answer would be a guess."""
+        return self._swapper.looked
+
+    @property
+    def degraded(self) -> list[str]:
+        """What is away, though predictions go on: `database`, `redis`, `models`."""
+        found = {
+            "database": bool(self._without_database),
+            "redis": not self._redis_heard,
+            "models": bool(self._swapper.failing),
+        }
+        return [name for name, bad in found.items() if bad]
+
+    async def start(self) -> None:
+        """Begin; returns at once, `ready` tells when the champions are there."""
+        self._steps = [
+            asyncio.create_task(self._repeat("lease", self._hold_lease, asyncio.Event())),
+            asyncio.create_task(
+                self._repeat("champions", self._swapper.look, self._champions_moved)
+            ),
+            asyncio.create_task(self._repeat("events", self.tail.look, self._events_came)),
+        ]
+        self._ear = asyncio.create_task(self._listen())
+
+    async def stop(self) -> None:
+        """End the tasks after the step they are at, and give the lease back."""
+        self.tail.close()
+        self._stopping.set()
+        assert self._ear is not None
+        self._ear.cancel()
+        # a step is not cancelled: its thread would go on, and renew the lease after it was given up
+        await asyncio.gather(self._ear, *self._steps, return_exceptions=True)
+        try:
+            await asyncio.to_thread(self._leave)
+        except DatabaseAway as error:
+            log.warning("the lease runs out by itself", error=str(error))
+        self.predictor.close()
+
+    def end_streams(self) -> None:
+        """End every stream of events: a server that must stop waits for open connections."""
+        self.tail.close()
+
+    async def _repeat(
+        self, name: str, step: Callable[[], Awaitable[None]], woken: asyncio.Event
+    ) -> None:
+        """The step again and again: when woken, and at every poll."""
+        while not self._stopping.is_set():
+            woken.clear()
+            try:
+                await step()
+                self._without_database.discard(name)
+            except DatabaseAway as error:
+                if name not in self._without_database:
+                    log.warning("the database is away, trying on", step=name, error=str(error))
+                self._without_database.add(name)
+            except Exception:  # a watch that ended would serve an old version for ever
+                log.exception("a step failed, trying on", step=name)
+            await self._pause(woken)
+
+    async def _pause(self, *until: asyncio.Event) -> None:
+        waits = [asyncio.create_task(one.wait()) for one in (self._stopping, *until)]
+        await asyncio.wait(
+            waits, timeout=self._settings.poll_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        for wait in waits:
+            wait.cancel()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with contextlib.aclosing(bus.listen(self._settings)) as rung:
+                    async for names in rung:
+                        self._redis_heard = True
+                        self._hear(names)
+            except (RedisError, OSError) as error:
+                if self._redis_heard:
+                    log.warning("redis is away, polling", error=str(error))
+            except Exception:  # as above: deaf for ever is worse than a line in the log
+                log.exception("listening failed, trying on")
+            self._redis_heard = False
+            await self._pause()
+
+    def _hear(self, names: list[str]) -> None:
+        """An empty list: the line is open, and something may have been missed before."""
+        self._events_came.set()
+        if not names or "alias.moved" in names:
+            self._champions_moved.set()
+
+    async def _hold_lease(self) -> None:
+        await asyncio.to_thread(self._renew)
+
+    def _renew(self) -> None:
+        with self._database.begin() as session:
+            replicas.renew(session, self.replica_id)
+            replicas.bury(session, stale_s=self._settings.stale_s)
+
+    def _leave(self) -> None:
+        with self._database.begin() as session:
+            replicas.leave(session, self.replica_id)
