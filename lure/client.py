@@ -27,6 +27,7 @@ from lure.http import Http
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 SETTLED = frozenset({"learned", "rejected", "failed", "retracted", "quarantined"})
+FREQUENT = frozenset({"cycle.stage", "cycle.progress"})
 PAGE_SIZE = 500
 LOOK_EVERY_S = 2.0
 
@@ -201,8 +202,8 @@ class Client:
         for event in self.events(stream) if not done(found) else ():
             if event is not None:
                 on_event(event)
-            about = event is None or event.data.get("chunk") == chunk
-            if about or time.monotonic() - looked > LOOK_EVERY_S:
+            telling = event is None or event.name not in FREQUENT
+            if telling or time.monotonic() - looked > LOOK_EVERY_S:
                 looked = time.monotonic()
                 found = self.chunk(stream, chunk)
             if done(found):

@@ -14,7 +14,7 @@ from lure.errors import EmbeddedError
 MARK, RUN_MARK = "LURE_STACK", "LURE_STACK_RUN"
 
 # seconds from SIGTERM to SIGKILL: all of them, one after another, stay below 45
-STOP_S = {"admit": 20.0, "learn": 20.0, "beat": 20.0, "api": 6.0}
+STOP_S = {"admit": 20.0, "learn": 20.0, "beat": 20.0, "api": 8.0}
 
 Program = tuple[str, tuple[str, ...], dict[str, str]]  # name, python's arguments, environment
 
@@ -27,6 +27,7 @@ def marks(data: Path, run: str) -> dict[str, str]:
 def environment(data: Path, database_url: str, redis_url: str) -> dict[str, str]:
     """What every child is told."""
     return {
+        "LURE_SHUTDOWN_S": "4",  # what open requests get must fit into STOP_S
         **os.environ,
         "LURE_DATABASE_URL": database_url,
         "LURE_REDIS_URL": redis_url,

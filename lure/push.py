@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -13,6 +12,8 @@ from lure import shapes, uploads
 from lure.client import Client
 from lure.errors import LureError
 from lure.sse import Event
+
+REASONS = 3
 
 
 class Pushing:
@@ -84,17 +85,9 @@ class Pushing:
         return LureError(what, detail=self._reason(chunk))
 
     def _reason(self, chunk: shapes.Chunk) -> str:
-        if chunk["state"] == "failed" and chunk["cycle"]:
-            return str(self.client.cycle(self.stream, chunk["cycle"])["error"] or "")
-        report = self.client.report(self.stream, chunk["id"])
-        refused = report.get("refused")
-        items: list[Any] = refused if isinstance(refused, list) else report.get("items") or []
-        first = [
-            f"{item.get('item', item.get('name', ''))}: {item.get('reason', '')}"
-            for item in items[:3]
-            if isinstance(item, dict)
-        ]
-        return "; ".join([str(report.get("reason") or ""), *first]).strip("; ")
+        items = self.client.report(self.stream, chunk["id"]).get("items") or ()
+        named = [f"{item['name']}: {item['reason']}" for item in items[:REASONS]]
+        return "\n  ".join([chunk["error"] or "see the chunk's report", *named])
 
 
 def _final_line(stream: str, chunk: shapes.Chunk, version: shapes.Version) -> str:

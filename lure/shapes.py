@@ -29,6 +29,7 @@ class Chunk(TypedDict):
     prequential_accuracy: float | None
     cycle: str | None
     version: int | None
+    error: str | None
     received_at: str
     admitted_at: str | None
     learned_at: str | None

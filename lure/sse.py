@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-IDLE_S = 5.0
+IDLE_S = 2.0
 PAUSE_S = 1.0
 
 
