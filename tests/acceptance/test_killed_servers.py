@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -76,7 +76,7 @@ def test_predictions_go_on_while_both_are_away(fragile: Fragile) -> None:
     api = fragile.api
     stream = api.create_stream()
     api.wait_learned(stream, api.push_digits(stream, 0))
-    wait_for(lambda: predicts(api, stream), "version 1 to be served", fragile.world)
+    api.wait_serving(stream, 1)
     fragile.world.redis.kill()
     fragile.postgres.kill()
     try:
@@ -97,9 +97,3 @@ def test_predictions_go_on_while_both_are_away(fragile: Fragile) -> None:
 
 def answers(api: Api, stream: str) -> bool:
     return httpx.get(f"{api.url}/v1/streams/{stream}", timeout=30).status_code == 200
-
-
-def predicts(api: Api, stream: str) -> bool:
-    url = f"{api.url}/v1/streams/{stream}/predictions"
-    body = png(images[0])
-    return httpx.post(url, content=body, headers={"Content-Type": "image/png"}).status_code == 200

@@ -8,7 +8,7 @@ import pytest
 
 from lure.errors import LureError
 from tests.acceptance.invariants import check_learned_once_in_order, check_no_bytes_are_missing
-from tests.acceptance.world import Api, World, wait_for
+from tests.acceptance.world import Api, World
 from tests.digits import digits_npz, images, labels, png
 
 
@@ -89,7 +89,7 @@ def test_a_rollback_is_served_and_holds_until_released(api: Api) -> None:
     api.wait_learned(stream, *chunks)
     api.wait_version(stream, 2)
     assert api.client.rollback(stream, reason="too bold")["version"] == 1
-    _wait_served(api, stream, 1)
+    api.wait_serving(stream, 1)
 
     third = api.push_digits(stream, 120)
     api.wait_learned(stream, third)
@@ -105,11 +105,3 @@ def test_a_rollback_is_served_and_holds_until_released(api: Api) -> None:
 
 def _digest_of(api: Api, stream: str, version: int) -> str:
     return str(api.client.version(stream, version)["digest"])
-
-
-def _wait_served(api: Api, stream: str, version: int) -> None:
-    wait_for(
-        lambda: api.client.predict(stream, [png(images[0])])["model_version"] == version,
-        f"version {version} to be served",
-        api.world,
-    )

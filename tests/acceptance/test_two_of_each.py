@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.acceptance.invariants import check_learned_once_in_order, check_no_bytes_are_missing
-from tests.acceptance.world import Api, World, wait_for
+from tests.acceptance.world import Api, World
 from tests.digits import images, png
 
 
@@ -29,10 +29,9 @@ def test_order_and_exactly_once_hold_and_both_replicas_serve(
         two.wait_learned(stream, *chunks[stream])
         check_learned_once_in_order(one.client, stream, chunks[stream])
         for api in (one, two):
-            wait_for(lambda: serves(api, stream) == champion(api, stream), "both to serve", world)
+            api.wait_serving(stream, champion(api, stream))
+        one.wait_marked_served(stream)
     check_no_bytes_are_missing(world)
-    for stream in streams:
-        wait_for(lambda: all_served(one, stream), "every chunk to be marked served", world)
 
 
 def test_no_prediction_fails_across_a_swap(new_world: Callable[..., World]) -> None:
@@ -42,7 +41,7 @@ def test_no_prediction_fails_across_a_swap(new_world: Callable[..., World]) -> N
     api = world.api()
     stream = api.create_stream()
     api.wait_learned(stream, api.push_digits(stream, 0))
-    wait_for(lambda: serves(api, stream) == 1, "version 1 to be served", world)
+    api.wait_serving(stream, 1)
 
     swapped = threading.Event()
 
@@ -56,7 +55,7 @@ def test_no_prediction_fails_across_a_swap(new_world: Callable[..., World]) -> N
     with ThreadPoolExecutor(10) as pool:
         askers = [pool.submit(ask_until_swapped) for _ in range(10)]
         api.wait_learned(stream, api.push_digits(stream, 60))
-        wait_for(lambda: serves(api, stream) == 2, "version 2 to be served", world)
+        api.wait_serving(stream, 2)
         swapped.set()
         answers = [asker.result() for asker in askers]
     assert sum(map(len, answers)) >= 100
@@ -74,30 +73,19 @@ def test_a_promotion_is_served_within_one_poll_without_redis(
     stream = one.create_stream()
     one.wait_learned(stream, one.push_digits(stream, 0), one.push_digits(stream, 60))
     for api in (one, two):
-        wait_for(lambda: serves(api, stream) == 2, "version 2 to be served", world)
+        api.wait_serving(stream, 2)
     admit.kill()
     learn.kill()
     world.redis.kill()
     one.client.rollback(stream)
     moved = time.monotonic()
     for api in (one, two):
-        wait_for(lambda: serves(api, stream) == 1, "version 1 to be served", world)
+        api.wait_serving(stream, 1)
     # half a second of polling; the rest is room for a busy machine, not a measurement
     assert time.monotonic() - moved < 10
 
 
-def serves(api: Api, stream: str) -> int | None:
-    response = api.http.post(
-        f"/v1/streams/{stream}/predictions",
-        content=png(images[0]),
-        headers={"Content-Type": "image/png"},
-    )
-    return response.json()["model_version"] if response.status_code == 200 else None
-
-
-def champion(api: Api, stream: str) -> int | None:
-    return api.client.stream(stream)["champion"]
-
-
-def all_served(api: Api, stream: str) -> bool:
-    return all(chunk["served_at"] for chunk in api.client.chunks(stream)["items"])
+def champion(api: Api, stream: str) -> int:
+    version = api.client.stream(stream)["champion"]
+    assert version is not None
+    return version

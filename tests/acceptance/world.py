@@ -26,10 +26,9 @@ from store.admin import migrate
 from store.blobs import Blobs
 from store.engine import Database
 from store.settings import StoreSettings
-from tests.digits import digits_zip
+from tests.digits import digits_zip, images, png
 
 RECIPE = {"epochs": 2, "learn_epochs": 2, "batch_size": 32, "augmentation": "none"}
-WAIT_S = 90.0
 _numbers = itertools.count(1)
 
 
@@ -55,6 +54,7 @@ class World:
         migrate(self.settings, self.database)
         self.blobs = Blobs(self.settings.blobs, self.database)
         self.children: list[Child] = []
+        self.patience_s = 90.0
         self._streams = itertools.count(1)
 
     def environment(self, failpoint: str | None, **more: str) -> dict[str, str]:
@@ -170,6 +170,29 @@ class Api:
 
         wait_for(reached, f"chunk {chunk} to be {wanted}", self.world)
 
+    def serves(self, stream: str) -> int | None:
+        """The version that answers predictions here, None if none does."""
+        response = self.http.post(
+            f"/v1/streams/{stream}/predictions",
+            content=png(images[0]),
+            headers={"Content-Type": "image/png"},
+        )
+        return response.json()["model_version"] if response.status_code == 200 else None
+
+    def wait_serving(self, stream: str, version: int) -> None:
+        """Wait until this replica answers with a version."""
+        wait_for(
+            lambda: self.serves(stream) == version, f"version {version} to be served", self.world
+        )
+
+    def wait_marked_served(self, stream: str) -> None:
+        """Wait until every chunk of the stream is marked as served by every replica."""
+        wait_for(
+            lambda: all(chunk["served_at"] for chunk in self.client.chunks(stream)["items"]),
+            "every chunk to be marked served",
+            self.world,
+        )
+
     def wait_version(self, stream: str, version: int) -> None:
         """Wait until the champion in the database is this version."""
         wait_for(
@@ -183,12 +206,12 @@ def wait_for(
     condition: Callable[[], bool], what: str, world: World, wait_s: float = WAIT_S
 ) -> None:
     """Wait until something that other processes do has happened."""
-    assert until(condition, timeout_s=wait_s, poll_s=0.05), f"no {what}\n{world.logs()}"
+    assert until(condition, timeout_s=world.patience_s, poll_s=0.05), f"no {what}\n{world.logs()}"
 
 
-def wait_exit(child: Child, world: World, wait_s: float = WAIT_S) -> None:
+def wait_exit(child: Child, world: World) -> None:
     """Wait until a process has ended by itself."""
-    assert child.wait(wait_s), f"{child.spec.name} did not end\n{world.logs()}"
+    assert child.wait(world.patience_s), f"{child.spec.name} did not end\n{world.logs()}"
 
 
 def free_port() -> int:
