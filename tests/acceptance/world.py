@@ -202,9 +202,7 @@ class Api:
         )
 
 
-def wait_for(
-    condition: Callable[[], bool], what: str, world: World, wait_s: float = WAIT_S
-) -> None:
+def wait_for(condition: Callable[[], bool], what: str, world: World) -> None:
     """Wait until something that other processes do has happened."""
     assert until(condition, timeout_s=world.patience_s, poll_s=0.05), f"no {what}\n{world.logs()}"
 
