@@ -79,6 +79,10 @@ def decode(data: bytes, spec: InputSpec | None, *, max_pixels: int = MAX_PIXELS)
             image = _upright(_open(data, found, max_pixels))
     except BadImage:
         raise
+    except Image.DecompressionBombError as fault:  # Pillow's own bound, far above ours
+        raise BadImage(
+            f"the {found} is too large; at most {max_pixels} pixels are decoded"
+        ) from fault
     except UnidentifiedImageError as fault:  # its text holds a memory address
         raise BadImage(f"the {found} is damaged: its header cannot be read") from fault
     except Exception as fault:  # hostile bytes make Pillow raise nearly anything
