@@ -20,7 +20,8 @@ import os
 import sys
 
 # linux/prctl.h and linux/capability.h
-PR_SET_PDEATHSIG, PR_SET_KEEPCAPS = 1, 8
+PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_SET_SECUREBITS = 1, 8, 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 CAP_DAC_OVERRIDE, CAPABILITY_VERSION_3 = 1, 0x20080522
 
@@ -51,8 +52,15 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _become(uid: int, gid: int) -> None:
-    """Gives up root for `uid:gid`, keeping CAP_DAC_OVERRIDE where it is had and can be kept."""
-    kept = sys.platform == "linux" and _prctl(PR_SET_KEEPCAPS, 1)
+    """Gives up root for `uid:gid`, keeping CAP_DAC_OVERRIDE where it is had and can be kept.
+
+    Without the "fixup" a change of user leaves capabilities alone, and access(2), by which
+    PostgreSQL looks for its own programs, heeds them; where that is not allowed, keeping them over
+    the one change is.
+    """
+    kept = sys.platform == "linux" and (
+        _prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) or _prctl(PR_SET_KEEPCAPS, 1)
+    )
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -136,25 +135,6 @@ def test_a_child_dies_with_the_thread_that_started_it(make: Callable[..., Child]
     starter.join()
     assert child.wait(10)
     assert child.exit_code == -signal.SIGKILL
-
-
-def test_a_child_whose_starter_is_gone_does_not_begin(make: Callable[..., Child]) -> None:
-    child = make(OBEDIENT)
-    own = os.getpid
-    try:
-        os.getpid = lambda: own() + 1  # the launcher finds another parent than the one it is told
-        child.start()
-    finally:
-        os.getpid = own
-    assert child.wait(10)
-    assert "the starting process is gone" in child.tail()
-
-
-def test_a_program_that_is_not_there_says_so(make: Callable[..., Child], tmp_path: Path) -> None:
-    child = Child(Spec(name="none", argv=("/no/such/program",), log=tmp_path / "none.log"))
-    child.start()
-    assert child.wait(10)
-    assert "cannot run /no/such/program" in child.tail()
 
 
 def test_marked_processes_are_found(make: Callable[..., Child]) -> None:
