@@ -14,7 +14,7 @@ from lure.processes import Spec, launch
 
 LOOK = """
 import os, sys
-print(os.getuid(), os.geteuid(), os.getgroups(), os.access(sys.argv[1], os.X_OK))
+print(os.getuid(), os.geteuid(), os.getgroups(), os.access(sys.argv[1], os.X_OK), flush=True)
 os.execv(sys.argv[1], [sys.argv[1], "-c", "echo ran"])
 """
 
