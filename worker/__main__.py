@@ -6,7 +6,7 @@ Settings come from `LURE_*` environment variables.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 
@@ -52,7 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     app = create_app(settings, queues_of(arguments))
     attach(app)
     extra = _QUIET if "worker" in arguments else []
-    return app.start([*arguments, *extra]) or 0
+    start: Callable[[list[str]], int | None] = app.start
+    return start([*arguments, *extra]) or 0
 
 
 if __name__ == "__main__":
