@@ -3,7 +3,6 @@
 ServiceError
 ├── Invalid               the request's content is refused; `faults` says where
 │   └── EmptyBody
-├── BadFilter             a page token that is not ours
 ├── WrongDigest           the body is not what its Content-Digest says
 ├── UnsupportedMediaType  nobody here reads that kind of body
 ├── TooLarge              the body is larger than the cap
@@ -47,10 +46,6 @@ class Invalid(ServiceError):
 
 class EmptyBody(Invalid):
     """There is nothing in the body."""
-
-
-class BadFilter(Invalid):
-    """A page token that this service did not hand out."""
 
 
 class WrongDigest(ServiceError):

@@ -53,6 +53,15 @@ def version_of(session: Session, stream_id: int, name: str) -> int | None:
     )
 
 
+def champion_versions(session: Session, rows: Sequence[Stream]) -> dict[int, int]:
+    """The champion's version of each of those streams that has one, by stream id."""
+    ids = [stream.id for stream in rows]
+    query = select(Alias.stream_id, Alias.version).where(
+        Alias.name == CHAMPION, Alias.stream_id.in_(ids)
+    )
+    return {row.stream_id: row.version for row in session.execute(query)}
+
+
 def champion(session: Session, stream: Stream) -> Alias | None:
     """The champion's row, locked; None before the first version."""
     return _locked(session, stream, CHAMPION)

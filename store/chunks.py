@@ -108,6 +108,16 @@ def by_ids(session: Session, ids: Sequence[str]) -> list[Chunk]:
     return [found[chunk_id] for chunk_id in ids]
 
 
+def ids_by_cycle(session: Session, cycle_ids: Sequence[str]) -> dict[str, list[str]]:
+    """The ids of the chunks that each of those cycles claimed, in order."""
+    found: dict[str, list[str]] = {cycle_id: [] for cycle_id in cycle_ids}
+    rows = select(Chunk.cycle_id, Chunk.id).where(Chunk.cycle_id.in_(cycle_ids))
+    for cycle_id, chunk_id in session.execute(rows.order_by(Chunk.position)):
+        assert cycle_id is not None
+        found[cycle_id].append(chunk_id)
+    return found
+
+
 def waiting(session: Session, stream: Stream, *, limit: int) -> Sequence[Chunk]:
     """The oldest chunks that still have to be admitted or learned."""
     return session.scalars(

@@ -1,0 +1,172 @@
+"""Aliases: which version a name points at, who moved it, and back again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Depends, Response
+
+from service import errors
+from service.bounded import JsonRoute
+from service.deps import DatabaseDep
+from service.openapi import refusals
+from service.params import AliasName, PageSize, PageToken, StreamName, key_of
+from service.preconditions import Preconditions, etag
+from service.schemas.aliases import AliasMoveWish, AliasShape, MoveShape, Why
+from service.schemas.common import Page, page_of
+from store import aliases, streams
+from store.engine import Session
+from store.errors import Conflict, NotFound, PreconditionFailed
+from store.models import Alias, Stream
+
+router = APIRouter(prefix="/v1/streams/{stream}/aliases", tags=["aliases"], route_class=JsonRoute)
+
+_WHO = "api"  # the key's name, once there are keys
+
+PreconditionsDep = Annotated[Preconditions, Depends()]
+
+log = structlog.get_logger(__name__)
+
+
+@router.get("", responses=refusals(NotFound), summary="The stream's aliases, by name")
+def list_aliases(stream: StreamName, database: DatabaseDep) -> Page[AliasShape]:
+    with database.begin() as session:
+        rows = aliases.of_stream(session, streams.get(session, stream))
+    return Page(items=[AliasShape.of(row, stream) for row in rows], next_page_token=None)
+
+
+@router.get(
+    "/{alias}",
+    response_model=AliasShape,
+    responses=refusals(NotFound, _304={"description": "Unchanged since If-None-Match"}),
+    summary="One alias, with its ETag",
+)
+def get_alias(
+    stream: StreamName,
+    alias: AliasName,
+    seen: PreconditionsDep,
+    database: DatabaseDep,
+    response: Response,
+) -> AliasShape | Response:
+    with database.begin() as session:
+        row = aliases.get(session, streams.get(session, stream), alias)
+    response.headers["etag"] = etag(row.revision)
+    if seen.unchanged(row.revision):
+        return Response(status_code=304, headers={"etag": etag(row.revision)})
+    return AliasShape.of(row, stream)
+
+
+@router.put(
+    "/{alias}",
+    responses=refusals(
+        NotFound,
+        Conflict,
+        PreconditionFailed,
+        errors.PreconditionRequired,
+        _201={"model": AliasShape, "description": "The alias is new"},
+    ),
+    summary="Point an alias at a version",
+)
+def put_alias(
+    stream: StreamName,
+    alias: AliasName,
+    wish: AliasMoveWish,
+    seen: PreconditionsDep,
+    database: DatabaseDep,
+    response: Response,
+) -> AliasShape:
+    """Needs `If-Match` with the alias's ETag, or `If-None-Match: *` to make a new one.
+
+    Moving `champion` holds automatic promotion until it is released, unless `hold` is false.
+    """
+    hold = alias == aliases.CHAMPION if wish.hold is None else wish.hold
+    move = aliases.Move(wish.version, _WHO, wish.reason, hold)
+    with database.begin() as session:
+        row = streams.lock(session, streams.get(session, stream).id)
+        revision = _revision(session, row, alias)
+        seen.check(revision, f"alias {alias}")
+        moved = aliases.move_if(session, row, alias, move, revision=revision)
+    if revision is None:
+        response.status_code = 201
+    return _told(moved, stream, response)
+
+
+@router.get(
+    "/{alias}/history",
+    responses=refusals(NotFound),
+    summary="Every move of an alias, newest first",
+)
+def get_alias_history(
+    stream: StreamName,
+    alias: AliasName,
+    database: DatabaseDep,
+    page_size: PageSize = 50,
+    page_token: PageToken = None,
+) -> Page[MoveShape]:
+    with database.begin() as session:
+        row = streams.get(session, stream)
+        before = key_of(page_token)
+        page = aliases.history(session, row, alias, size=page_size, before=before)
+    return page_of(page, MoveShape.of)
+
+
+@router.post(
+    "/{alias}:rollback",
+    responses=refusals(NotFound, Conflict),
+    summary="Serve the newest older version that was served before, and hold it",
+)
+def rollback_alias(
+    stream: StreamName,
+    alias: AliasName,
+    database: DatabaseDep,
+    response: Response,
+    why: Why | None = None,
+) -> AliasShape:
+    with database.begin() as session:
+        row = _of_champion(session, stream, alias)
+        reason = why.reason if why else ""
+        moved = aliases.rollback(session, row, who=_WHO, reason=reason or "rolled back")
+    return _told(moved, stream, response)
+
+
+@router.post(
+    "/{alias}:release",
+    responses=refusals(NotFound, Conflict),
+    summary="Let cycles promote again after a rollback or a move by hand",
+)
+def release_alias(
+    stream: StreamName,
+    alias: AliasName,
+    database: DatabaseDep,
+    response: Response,
+    why: Why | None = None,
+) -> AliasShape:
+    with database.begin() as session:
+        row = _of_champion(session, stream, alias)
+        reason = why.reason if why else ""
+        released = aliases.release(session, row, who=_WHO, reason=reason or "released")
+    return _told(released, stream, response)
+
+
+def _revision(session: Session, stream: Stream, name: str) -> int | None:
+    """The alias's revision; the stream's row is locked, so that it stays."""
+    try:
+        return aliases.get(session, stream, name).revision
+    except NotFound:
+        return None
+
+
+def _of_champion(session: Session, stream: str, alias: str) -> Stream:
+    """The stream, if the alias is there and is the one that cycles promote."""
+    row = streams.get(session, stream)
+    aliases.get(session, row, alias)
+    if alias != aliases.CHAMPION:
+        raise Conflict(f"only {aliases.CHAMPION} is rolled back and released; PUT moves {alias}")
+    return row
+
+
+def _told(alias: Alias, stream: str, response: Response) -> AliasShape:
+    log.info("alias set", stream=stream, alias=alias.name, version=alias.version, hold=alias.hold)
+    response.headers["etag"] = etag(alias.revision)
+    return AliasShape.of(alias, stream)

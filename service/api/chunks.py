@@ -1,0 +1,207 @@
+"""Chunks: the bytes, the row, the wake-up call, in that order, each safe to lose the next."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Depends, Header, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
+
+from lure_core import archive
+from lure_core.errors import BadArchive
+from service import errors, idempotency, ingest
+from service.bounded import JsonRoute
+from service.deps import BlobsDep, DatabaseDep, QueueDep, SettingsDep
+from service.idempotency import KeyDep
+from service.ingest import Upload
+from service.openapi import refusals
+from service.params import ChunkId, PageSize, PageToken, StreamName, key_of
+from service.schemas.chunks import ChunkShape, ReportShape
+from service.schemas.common import Page, page_of
+from store import answers, chunks, streams
+from store.errors import Conflict, KeyReused, NotFound
+from store.failpoint import failpoint
+from store.models import Answer
+from store.states import ChunkState
+
+router = APIRouter(prefix="/v1/streams/{stream}/chunks", tags=["chunks"], route_class=JsonRoute)
+
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
+_MAX_WAIT_S = 60
+_LOOK_EVERY_S = 0.1
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {
+    "type": "object",
+    "properties": {"file": {"type": "string", "format": "binary"}},
+    "required": ["file"],
+}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A zip of `<class>/<file>`, or an .npz of `images` (uint8) and `labels`",
+        "content": {
+            "application/zip": _BINARY,
+            "application/x-npz": _BINARY,
+            "multipart/form-data": {"schema": _FORM},
+        },
+    }
+}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What an upload goes through."""
+
+    settings: SettingsDep
+    database: DatabaseDep
+    blobs: BlobsDep
+    queue: QueueDep
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=ChunkShape,
+    responses=refusals(
+        NotFound,
+        BadArchive,
+        KeyReused,
+        errors.EmptyBody,
+        errors.WrongDigest,
+        errors.UnsupportedMediaType,
+        errors.TooLarge,
+        errors.TooSlow,
+        errors.DiskFull,
+        _200={"model": ChunkShape, "description": "These bytes were here already"},
+    ),
+    openapi_extra=_BODY,
+    summary="Send labelled images",
+)
+async def upload_chunk(
+    request: Request,
+    stream: StreamName,
+    key: KeyDep,
+    intake: Annotated[Intake, Depends()],
+    prefer: Annotated[str | None, Header(description="`wait=N`: for admission, N ≤ 60 s")] = None,
+) -> JSONResponse:
+    """The answer comes when the bytes are safe; admission and learning follow by themselves."""
+    await run_in_threadpool(_check_welcome, intake, stream, request)
+    with intake.blobs.scratch() as path:
+        upload = await ingest.receive(request, path, intake.settings, intake.blobs.free_bytes)
+        answer, replayed = await run_in_threadpool(_accept, intake, stream, upload, key)
+    response = idempotency.response(answer, replayed=replayed)
+    if match := _WAIT.search(prefer or ""):
+        seconds = min(int(match.group(1)), _MAX_WAIT_S)
+        answer.body = await _settled(intake, stream, answer.body, seconds)
+        response = idempotency.response(answer, replayed=replayed)
+        response.headers["preference-applied"] = f"wait={seconds}"
+    response.headers["retry-after"] = "1"
+    return response
+
+
+def _check_welcome(intake: Intake, stream: str, request: Request) -> None:
+    """Refuse what can be refused before the body is taken."""
+    with intake.database.begin() as session:
+        streams.get(session, stream)
+    free_bytes = intake.blobs.free_bytes()
+    ingest.check_head(request.headers, intake.settings, free_bytes=free_bytes)
+
+
+def _accept(intake: Intake, stream: str, upload: Upload, key: str | None) -> tuple[Answer, bool]:
+    """Keep an upload that lies on the disk; returns the answer, and whether it is an old one."""
+    limits = archive.Limits(max_members=intake.settings.max_members)
+    archive.check(upload.path, upload.media_type, limits)
+    scope = f"POST /v1/streams/{stream}/chunks"
+    if key:
+        with intake.database.begin() as session:
+            if old := answers.find(session, scope=scope, key=key, fingerprint=upload.digest):
+                return old, True
+    intake.blobs.put_file(upload.path, upload.digest)
+    failpoint("upload.stored")
+    payload = chunks.Payload(upload.digest, upload.media_type, upload.size_bytes)
+    with intake.database.begin() as session:
+        row = streams.get(session, stream)
+        chunk, duplicate = chunks.add(session, row, payload)
+        answer = Answer(
+            scope=scope,
+            key=key,
+            fingerprint=upload.digest,
+            status=200 if duplicate else 202,
+            location=f"/v1/streams/{stream}/chunks/{chunk.id}",
+            body=ChunkShape.of(chunk, stream, duplicate=duplicate).model_dump(mode="json"),
+        )
+        kept = answers.keep(session, answer) if key else answer
+    failpoint("upload.committed")
+    intake.queue.admit(chunk.id)
+    log.info("chunk received", stream=stream, chunk=chunk.id, duplicate=duplicate)
+    return kept, False
+
+
+async def _settled(
+    intake: Intake, stream: str, body: dict[str, Any], seconds: float
+) -> dict[str, Any]:
+    """The chunk once it is admitted or rejected, or as it is when the time is over."""
+    now = asyncio.get_running_loop().time
+    end = now() + seconds
+    while True:
+        chunk = await run_in_threadpool(get_chunk, stream, body["id"], intake.database)
+        if chunk.state is not ChunkState.RECEIVED or now() >= end:
+            return chunk.model_dump(mode="json") | {"duplicate": body["duplicate"]}
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+@router.get("", responses=refusals(NotFound), summary="The stream's chunks, newest first")
+def list_chunks(
+    stream: StreamName,
+    database: DatabaseDep,
+    state: ChunkState | None = None,
+    page_size: PageSize = 50,
+    page_token: PageToken = None,
+) -> Page[ChunkShape]:
+    with database.begin() as session:
+        row = streams.get(session, stream)
+        before = key_of(page_token)
+        page = chunks.page(session, row, size=page_size, before=before, state=state)
+    return page_of(page, lambda chunk: ChunkShape.of(chunk, stream))
+
+
+@router.get("/{chunk}", responses=refusals(NotFound), summary="One chunk")
+def get_chunk(stream: StreamName, chunk: ChunkId, database: DatabaseDep) -> ChunkShape:
+    with database.begin() as session:
+        row = chunks.get(session, streams.get(session, stream), chunk)
+    return ChunkShape.of(row, stream)
+
+
+@router.get(
+    "/{chunk}/report",
+    responses=refusals(NotFound, Conflict),
+    summary="What admission found in a chunk",
+)
+def get_chunk_report(stream: StreamName, chunk: ChunkId, database: DatabaseDep) -> ReportShape:
+    with database.begin() as session:
+        row = chunks.get(session, streams.get(session, stream), chunk)
+    if row.state is ChunkState.RECEIVED:
+        raise Conflict(f"chunk {chunk} waits for its admission; it has no report yet")
+    return ReportShape.of(row)
+
+
+@router.post(
+    "/{chunk}:release",
+    responses=refusals(NotFound, Conflict),
+    summary="Put a failed chunk back in line, at the stream's end",
+)
+def release_chunk(
+    stream: StreamName, chunk: ChunkId, database: DatabaseDep, queue: QueueDep
+) -> ChunkShape:
+    with database.begin() as session:
+        owner = streams.get(session, stream)
+        row = chunks.release(session, owner, chunk)
+    queue.process(owner.id)
+    return ChunkShape.of(row, stream)

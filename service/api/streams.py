@@ -1,0 +1,94 @@
+"""Streams: made once, then read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import structlog
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+
+from service import blueprint, idempotency
+from service.bounded import JsonRoute
+from service.deps import DatabaseDep
+from service.idempotency import KeyDep
+from service.openapi import refusals
+from service.params import PageSize, PageToken, StreamName, key_of
+from service.schemas.common import Page, page_of
+from service.schemas.streams import NewStream, StreamShape
+from store import aliases, answers, streams
+from store.engine import Database
+from store.errors import AlreadyExists, KeyReused, NotFound
+from store.models import Answer, Stream
+
+router = APIRouter(prefix="/v1/streams", tags=["streams"], route_class=JsonRoute)
+
+_SCOPE = "POST /v1/streams"
+
+log = structlog.get_logger(__name__)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=StreamShape,
+    responses=refusals(AlreadyExists, KeyReused),
+    summary="Make a stream",
+)
+def create_stream(wanted: NewStream, key: KeyDep, database: DatabaseDep) -> JSONResponse:
+    """`{"name": "x"}` is enough: classes and input size then come from the first chunk."""
+    stream = blueprint.stream_of(wanted)
+    fingerprint = _fingerprint(wanted)
+    if key and (earlier := _earlier(database, key, fingerprint)):
+        return idempotency.response(earlier, replayed=True)
+    try:
+        answer = _add(database, stream, key=key, fingerprint=fingerprint)
+    except AlreadyExists:
+        # the same request in the same instant: its answer is there now
+        if key and (earlier := _earlier(database, key, fingerprint)):
+            return idempotency.response(earlier, replayed=True)
+        raise
+    log.info("stream created", stream=wanted.name)
+    return idempotency.response(answer, replayed=False)
+
+
+@router.get("", responses=refusals(), summary="All streams, newest first")
+def list_streams(
+    database: DatabaseDep, page_size: PageSize = 50, page_token: PageToken = None
+) -> Page[StreamShape]:
+    with database.begin() as session:
+        page = streams.page(session, size=page_size, before=key_of(page_token))
+        champions = aliases.champion_versions(session, page.items)
+    return page_of(page, lambda stream: StreamShape.of(stream, champions.get(stream.id)))
+
+
+@router.get("/{stream}", responses=refusals(NotFound), summary="One stream")
+def get_stream(stream: StreamName, database: DatabaseDep) -> StreamShape:
+    with database.begin() as session:
+        row = streams.get(session, stream)
+        champion = aliases.version_of(session, row.id, aliases.CHAMPION)
+    return StreamShape.of(row, champion)
+
+
+def _add(database: Database, stream: Stream, *, key: str | None, fingerprint: str) -> Answer:
+    with database.begin() as session:
+        streams.add(session, stream)
+        answer = Answer(
+            scope=_SCOPE,
+            key=key,
+            fingerprint=fingerprint,
+            status=201,
+            location=f"/v1/streams/{stream.name}",
+            body=StreamShape.of(stream, None).model_dump(mode="json"),
+        )
+        return answers.keep(session, answer) if key else answer
+
+
+def _earlier(database: Database, key: str, fingerprint: str) -> Answer | None:
+    with database.begin() as session:
+        return answers.find(session, scope=_SCOPE, key=key, fingerprint=fingerprint)
+
+
+def _fingerprint(wanted: NewStream) -> str:
+    return hashlib.sha256(json.dumps(wanted.model_dump(), sort_keys=True).encode()).hexdigest()

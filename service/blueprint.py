@@ -1,0 +1,130 @@
+"""From what a client asks for to a stream's row: every fault at once, each with its pointer."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from lure_core import models
+from lure_core.archive.listing import class_name
+from lure_core.config import InputSpec, Recipe, Section
+from lure_core.errors import ConfigError, UnknownArchitecture
+from service.errors import Fault, Invalid
+from service.policies import POLICIES
+from service.schemas.streams import NewStream
+from store.models import Stream
+
+MAX_CLASSES = 10_000
+_ANY_INPUT = {"channels": 3, "height": 32, "width": 32}  # to judge each member by itself
+
+
+def stream_of(wanted: NewStream) -> Stream:
+    """The row of a new stream, with every default filled in.
+
+    Raises:
+        Invalid: Something is unknown, missing or out of its range.
+    """
+    faults: list[Fault] = []
+    _known(wanted.model_extra or {}, NewStream.model_fields, "", faults)
+    _architecture(wanted.architecture, faults)
+    recipe = _section(Recipe, wanted.recipe or {}, "/recipe", faults)
+    stream = Stream(
+        name=wanted.name,
+        classes=None if wanted.classes is None else _classes(wanted.classes, faults),
+        input=None if wanted.input is None else _input(wanted.input, faults),
+        architecture=wanted.architecture,
+        recipe=recipe,
+        policies=_policies({} if wanted.policies is None else wanted.policies, faults),
+        seed=recipe.get("seed", 0),
+    )
+    if faults:
+        first = faults[0]
+        raise Invalid(f"{first.pointer or 'the body'}: {first.detail}", faults)
+    return stream
+
+
+def _architecture(name: Any, faults: list[Fault]) -> None:
+    if not isinstance(name, str):
+        faults.append(Fault("/architecture", f"must be one of {', '.join(models.known())}"))
+        return
+    try:
+        models.require(name)
+    except UnknownArchitecture as error:
+        faults.append(Fault("/architecture", f"{error}; known are {', '.join(models.known())}"))
+
+
+def _classes(classes: Any, faults: list[Fault]) -> list[str]:
+    if classes == "open":
+        words = "an open list is not offered; give a list, or null: the first chunk fixes it"
+        faults.append(Fault("/classes", words))
+        return []
+    if not isinstance(classes, list) or not 1 <= len(classes) <= MAX_CLASSES:
+        faults.append(Fault("/classes", f"must be a list of 1 to {MAX_CLASSES} class names"))
+        return []
+    names: dict[str, int] = {}
+    for index, given in enumerate(classes):
+        pointer = f"/classes/{index}"
+        name, wrong = class_name(given) if isinstance(given, str) else ("", "must be a text")
+        if wrong:
+            faults.append(Fault(pointer, wrong))
+        elif name in names:
+            faults.append(Fault(pointer, f"is the same name as /classes/{names[name]}"))
+        names.setdefault(name, index)
+    return list(names)
+
+
+def _input(values: Any, faults: list[Fault]) -> dict[str, Any]:
+    if isinstance(values, Mapping):
+        for name in _ANY_INPUT:
+            if name not in values:
+                faults.append(Fault(f"/input/{name}", "is missing"))
+    return _section(InputSpec, values, "/input", faults, base=_ANY_INPUT)
+
+
+def _policies(values: Any, faults: list[Fault]) -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        faults.append(Fault("/policies", "must be an object"))
+        return {}
+    _known(values, POLICIES, "/policies", faults)
+    return {
+        name: _section(cls, values.get(name, {}), f"/policies/{name}", faults)
+        for name, cls in POLICIES.items()
+    }
+
+
+def _section(
+    cls: type[Section],
+    values: Any,
+    pointer: str,
+    faults: list[Fault],
+    *,
+    base: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The section in full; each member is judged by itself, so that all faults are told at once."""
+    if not isinstance(values, Mapping):
+        faults.append(Fault(pointer, "must be an object"))
+        return {}
+    base = base or {}
+    before = len(faults)
+    members = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    _known(values, members, pointer, faults)
+    for name in sorted(values.keys() & set(members)):
+        try:
+            cls.from_dict({**base, name: values[name]})
+        except ConfigError as error:
+            faults.append(Fault(f"{pointer}/{name}", str(error)))
+    if len(faults) > before:
+        return {}
+    return cls.from_dict({**base, **values}).to_dict()
+
+
+def _known(given: Iterable[str], known: Iterable[str], pointer: str, faults: list[Fault]) -> None:
+    names = list(known)
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it knows {', '.join(names)}"
+            step = name.replace("~", "~0").replace("/", "~1")
+            faults.append(Fault(f"{pointer}/{step}", f"is unknown; {hint}"))

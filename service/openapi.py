@@ -1,0 +1,96 @@
+"""What the OpenAPI document says about refusals: one schema, and an example for each."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.constants import REF_TEMPLATE
+
+from lure_core.errors import BadArchive
+from service import problems
+from service.errors import (
+    TABLE,
+    DiskFull,
+    Invalid,
+    PreconditionRequired,
+    TooLarge,
+    TooSlow,
+    UnsupportedMediaType,
+    WrongDigest,
+)
+from service.schemas.common import Problem
+from store.errors import (
+    AlreadyExists,
+    Conflict,
+    DatabaseAway,
+    KeyReused,
+    NotFound,
+    PreconditionFailed,
+)
+
+Responses = dict[int | str, dict[str, Any]]
+
+_DETAIL: dict[type[Exception], str] = {
+    NotFound: "there is no stream digits",
+    AlreadyExists: "a stream named 'digits' exists already",
+    Conflict: "a chunk that is learned cannot become admitted",
+    PreconditionFailed: "alias champion changed since you read it; read it and decide anew",
+    PreconditionRequired: "say which state you mean: If-Match with the ETag that you have read",
+    KeyReused: "idempotency key 'k-17' was used with another payload before",
+    DatabaseAway: "the database cannot be reached or is busy; nothing was decided, try again",
+    Invalid: "/recipe/epochs: recipe.epochs must lie between 1 and 10000, not 0",
+    BadArchive: "../../etc/passwd: the name leaves the archive; pack the class folders themselves",
+    UnsupportedMediaType: "a chunk is sent as application/zip or application/x-npz, not text/plain",
+    TooLarge: "a chunk may have 2147483648 bytes",
+    TooSlow: "nothing came for 30 s",
+    WrongDigest: "the body's sha-256 is not the one in Content-Digest",
+    DiskFull: "too little disk space is left for this upload",
+}
+
+
+def refusals(*errors: type[Exception], **others: dict[str, Any]) -> Responses:
+    """The `responses` of an endpoint that may refuse with these errors, beside the usual ones.
+
+    Answers of another kind are named by their status: `_304={"description": …}`.
+    """
+    found: Responses = {int(status.strip("_")): told for status, told in others.items()}
+    for error in (*errors, Invalid, DatabaseAway):
+        kind = TABLE[error]
+        response = found.setdefault(int(kind.status), _response(kind.status))
+        example = {
+            "type": f"urn:lure:problem:{kind.slug}",
+            "title": kind.title,
+            "status": int(kind.status),
+            "detail": _DETAIL.get(error, kind.title),
+            "instance": "/v1/streams/digits",
+            "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        }
+        response["content"][problems.MEDIA_TYPE]["examples"][kind.slug] = {"value": example}
+    return found
+
+
+def _response(status: HTTPStatus) -> dict[str, Any]:
+    schema = {"$ref": REF_TEMPLATE.format(model="Problem")}
+    return {
+        "description": status.phrase,
+        "content": {problems.MEDIA_TYPE: {"schema": schema, "examples": {}}},
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Put the problem's schema into the document in the place of FastAPI's own errors."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schemas = document["components"]["schemas"]
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        problem = Problem.model_json_schema(ref_template=REF_TEMPLATE)
+        schemas.update(problem.pop("$defs", {}))
+        schemas["Problem"] = problem
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

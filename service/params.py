@@ -1,0 +1,27 @@
+"""Parameters that many endpoints share; what PostgreSQL cannot store fits none of the patterns."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path, Query
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+_ID = r"^[A-Za-z0-9_]{1,64}$"
+_MAX_INT = 2**31 - 1
+
+StreamName = Annotated[str, Path(pattern=NAME, description="The stream's name")]
+AliasName = Annotated[str, Path(pattern=NAME, description="The alias's name")]
+ChunkId = Annotated[str, Path(pattern=_ID, description="The chunk's id")]
+CycleId = Annotated[str, Path(pattern=_ID, description="The cycle's id")]
+VersionNumber = Annotated[int, Path(ge=1, le=_MAX_INT, description="The version")]
+PageSize = Annotated[int, Query(ge=1, le=500, description="Most items in one page")]
+PageToken = Annotated[
+    str | None,
+    Query(pattern=r"^[0-9]{1,18}$", description="`next_page_token` of the page before"),
+]
+
+
+def key_of(token: str | None) -> int | None:
+    """The sort key that a page token stands for."""
+    return None if token is None else int(token)

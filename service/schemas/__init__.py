@@ -1,0 +1,1 @@
+"""The shapes of the HTTP contract: members may be added, none renamed."""

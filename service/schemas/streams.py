@@ -1,0 +1,77 @@
+"""Streams as they are asked for and shown."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from service.params import NAME
+from store.models import Stream
+
+_DEPTH = 6  # no setting is deeper; what is, was made to exhaust whoever walks it
+
+
+def _shallow(value: Any, left: int = _DEPTH) -> Any:
+    if left == 0:
+        raise ValueError("is nested too deeply")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for one in inner:
+        _shallow(one, left - 1)
+    return value
+
+
+Loose = Annotated[Any, AfterValidator(_shallow)]  # checked by service.blueprint, with better words
+
+
+class NewStream(BaseModel):
+    """`{"name": "x"}` is enough: everything else has a default."""
+
+    model_config = ConfigDict(
+        extra="allow",  # so that an unknown member is refused by its near match
+        json_schema_extra={
+            "examples": [
+                {"name": "digits"},
+                {"name": "cifar", "architecture": "resnet20s", "recipe": {"epochs": 10}},
+            ]
+        },
+    )
+
+    name: str = Field(pattern=NAME, description="The name in every path of this stream")
+    classes: Loose = Field(None, description="List of class names; null: the first chunk fixes it")
+    input: Loose = Field(
+        None, description="{channels, height, width}; null: the first chunk fixes it"
+    )
+    architecture: Loose = Field("resnet18", description="resnet18 or resnet20s")
+    recipe: Loose = Field(None, description="How a model is trained; each member has a default")
+    policies: Loose = Field(
+        None, description="{trigger, replay, unlearn, gate, holdout}; each has a default"
+    )
+
+
+class StreamShape(BaseModel):
+    """One learning problem."""
+
+    name: str
+    classes: list[str] | None = Field(description="In the order of the head; null: not fixed yet")
+    input: dict[str, int] | None = Field(description="{channels, height, width}")
+    architecture: str
+    recipe: dict[str, Any]
+    policies: dict[str, Any]
+    champion: int | None = Field(description="The version that is served by default")
+    created_at: dt.datetime
+
+    @classmethod
+    def of(cls, stream: Stream, champion: int | None) -> StreamShape:
+        """The row with the version that its champion points at."""
+        return cls(
+            name=stream.name,
+            classes=stream.classes,
+            input=stream.input,
+            architecture=stream.architecture,
+            recipe=stream.recipe,
+            policies=stream.policies,
+            champion=champion,
+            created_at=stream.created_at,
+        )
