@@ -109,9 +109,7 @@ class Library:
             elif champion is not None:
                 version = versions.get(session, row, champion)
             else:
-                raise NothingServed(
-                    f"stream {stream} has no version yet; send it a chunk"
-                )
+                raise NothingServed(f"stream {stream} has no version yet; send it a chunk")
         if version.state is not VersionState.READY:
             raise Conflict(f"version {version.version} is {version.state} and cannot be served")
         return row, version
@@ -121,7 +119,8 @@ class Library:
             async with self._one_at_a_time:
                 served = await asyncio.to_thread(load, self._blobs, stream, version)
         except (BlobMissing, BlobDamaged, BadCheckpoint, OSError) as error:
-            log.exception("version cannot be loaded", stream=stream, version=version.version)
+            words = "version cannot be loaded"
+            log.error(words, stream=stream, version=version.version, error=str(error))
             raise ModelAway(f"version {version.version} cannot be loaded now") from error
         self._slots.pin(served)
         return served

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import structlog
 
+from lure_core.errors import CoreError
 from service.loading import Library, load
 from service.meters import Meters
 from service.slot import Slots
 from store import aliases, replicas
 from store.blobs import Blobs
 from store.engine import Database
+from store.errors import StoreError
 from store.models import Stream, Version
 
 _REST_S = (1.0, 60.0)  # after a version could not be loaded: at first, and at most
@@ -84,10 +86,11 @@ class Swapper:
         try:
             if served is None:
                 served = await asyncio.to_thread(load, self._blobs, stream.name, version)
-        except Exception:  # whatever is wrong with one must not keep the others from being served
-            log.exception("version cannot be loaded", stream=stream.name, version=version.version)
-            self._rest(key)
-            return False
+        except (StoreError, CoreError, OSError) as error:
+            return self._failed(key, str(error))
+        except Exception as error:  # of whatever kind, it must not keep the others from their swap
+            log.exception("loading a version failed in an unforeseen way")
+            return self._failed(key, str(error))
         self._slots.swap(served)
         self._resting.pop(key, None)
         self.failing.discard(stream.name)
@@ -95,7 +98,7 @@ class Swapper:
         log.info("swapped", stream=stream.name, version=version.version)
         return True
 
-    def _rest(self, key: tuple[str, int]) -> None:
+    def _failed(self, key: tuple[str, int], error: str) -> bool:
         """Try again later, each time after twice as long."""
         shortest, longest = _REST_S
         last_s = self._resting.get(key, (0.0, shortest / 2))[1]
@@ -103,6 +106,14 @@ class Swapper:
         self._resting[key] = (time.monotonic() + rest_s, rest_s)
         self.failing.add(key[0])
         self.meters.load_failures.inc()
+        log.error(
+            "version cannot be loaded",
+            stream=key[0],
+            version=key[1],
+            error=error,
+            retry_after_s=rest_s,
+        )
+        return False
 
     def _read(self) -> Seen:
         with self._database.begin() as session:

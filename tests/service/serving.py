@@ -1,0 +1,113 @@
+"""Real models in the store, and the real service over real sockets, for the tests of serving."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from lure_core import models
+from lure_core.checkpoint import pack
+from lure_core.config import CycleConfig, InputSpec, Normalisation, Recipe, Unlearn
+from service.main import create_app
+from service.server import Server
+from service.settings import ServiceSettings
+from store import aliases, streams
+from store.blobs import Blobs
+from store.engine import Database
+from store.models import Stream, Version
+from store.settings import StoreSettings
+from tests.factories import create_stream, create_version
+
+CLASSES = tuple("0123456789")
+SPEC = InputSpec(channels=1, height=8, width=8)
+
+
+def digits_stream(database: Database, name: str = "digits") -> Stream:
+    return create_stream(database, name, classes=list(CLASSES), input=SPEC.to_dict())
+
+
+def learned(
+    database: Database, blobs: Blobs, stream: Stream, *, seed: int = 0, champion: bool = True
+) -> Version:
+    """A version with real weights: those of a fresh model of that seed."""
+    config = CycleConfig(
+        architecture="resnet20s",
+        classes=CLASSES,
+        input=SPEC,
+        normalisation=Normalisation(mean=(0.3,), std=(0.4,)),
+        recipe=Recipe(),
+        unlearn=Unlearn(),
+        seed=seed,
+        device="cpu",
+    )
+    model = models.build("resnet20s", classes=len(CLASSES), input=SPEC, seed=seed)
+    checkpoint = pack(model, config)
+    fields: dict[str, Any] = {
+        "digest": blobs.put_bytes(checkpoint.weights),
+        "sidecar_digest": blobs.put_bytes(json.dumps(checkpoint.sidecar).encode()),
+        "size_bytes": len(checkpoint.weights),
+    }
+    return create_version(database, stream, champion=champion, **fields)
+
+
+def promote(database: Database, stream: Stream, version: int) -> None:
+    with database.begin() as session:
+        locked = streams.lock(session, stream.id)
+        move = aliases.Move(version, "test", "promoted by a test")
+        aliases.move(session, locked, aliases.CHAMPION, move)
+
+
+def service_settings(settings: StoreSettings, **changes: Any) -> ServiceSettings:
+    return ServiceSettings(**(settings.model_dump() | changes))
+
+
+@dataclass(frozen=True)
+class Running:
+    """A replica in this process, on a real socket."""
+
+    app: FastAPI
+    client: httpx.Client
+    url: str
+
+    def until(self, condition: Callable[[], bool], *, timeout_s: float = 20) -> float:
+        """Seconds until the condition holds."""
+        return until(condition, timeout_s=timeout_s)
+
+
+def until(condition: Callable[[], bool], *, timeout_s: float = 20) -> float:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < timeout_s, "it did not come about in time"
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+@contextmanager
+def running(settings: ServiceSettings, *, ready: bool = True) -> Iterator[Running]:
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=10
+    )
+    server = Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        until(lambda: server.started or not thread.is_alive())
+        port = server.servers[0].sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, timeout=30) as client:
+            if ready:
+                until(lambda: client.get("/readyz").status_code == 200)
+            yield Running(app, client, url)
+    finally:
+        server.should_exit = True
+        thread.join()
