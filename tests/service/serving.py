@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -111,3 +115,40 @@ def running(settings: ServiceSettings, *, ready: bool = True) -> Iterator[Runnin
     finally:
         server.should_exit = True
         thread.join()
+
+
+@dataclass(frozen=True)
+class Process:
+    """A replica in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+@contextmanager
+def process(settings: StoreSettings, **changes: Any) -> Iterator[Process]:
+    """`python -m service` until the block ends; ready when it begins."""
+    told = service_settings(settings, port=free_port(), **changes)
+    environment = {f"LURE_{name}".upper(): str(value) for name, value in told.model_dump().items()}
+    child = subprocess.Popen([sys.executable, "-m", "service"], env=os.environ | environment)
+    url = f"http://127.0.0.1:{told.port}"
+    try:
+        until(lambda: _is_ready(url), timeout_s=60)
+        yield Process(child, url)
+    finally:
+        child.terminate()
+        child.wait(timeout=30)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
