@@ -57,5 +57,11 @@ def test_what_needs_no_torch_does_not_import_it(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
+@pytest.mark.parametrize("package", ["service", "worker"])
+def test_processes_that_share_a_machine_wait_passively(package: str) -> None:
+    code = f"import {package}, os, sys; sys.exit(os.environ['OMP_WAIT_POLICY'] != 'passive')"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
 def test_the_readme_is_at_most_150_lines() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
