@@ -72,10 +72,15 @@ def restore(checkpoint: Checkpoint) -> nn.Module:
 
 
 def normalisation_of(checkpoint: Checkpoint) -> Normalisation:
+    """As the sidecar has it; raises `BadCheckpoint` where it is missing or of other channels."""
     try:
-        return Normalisation.from_dict(checkpoint.sidecar["normalisation"])
+        found = Normalisation.from_dict(checkpoint.sidecar["normalisation"])
+        channels = InputSpec.from_dict(checkpoint.sidecar["input"]).channels
     except (KeyError, ConfigError) as error:
         raise BadCheckpoint(f"the sidecar is not usable: {error}") from error
+    if len(found.mean) != channels:
+        raise BadCheckpoint(f"the sidecar's normalisation is not for {channels} channel(s)")
+    return found
 
 
 class LoadedClassifier:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -120,9 +121,9 @@ def normalise(images_NCHW: Tensor, by: Normalisation) -> Tensor:
 def spans(count: int, size: int) -> list[slice]:
     """Cut `count` into batches of `size`; one left over joins the last (BatchNorm needs two)."""
     starts = list(range(0, count, size))
-    if len(starts) > 1 and count - starts[-1] == 1:
+    if size > 1 and len(starts) > 1 and count - starts[-1] == 1:
         starts.pop()
-    return [slice(a, b) for a, b in zip(starts, [*starts[1:], count], strict=True)]
+    return [slice(a, b) for a, b in pairwise([*starts, count])]
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,9 @@ class Workbench:
         for samples in (data.new, data.past):
             _check(samples, config)
         device = precision.device_of(config.device)
-        self.data = CycleData(data.new.to(device), data.past and data.past.to(device))
+        self.data = CycleData(
+            data.new.to(device), None if data.past is None else data.past.to(device)
+        )
         model = fresh_model(config) if start.parent is None else _restored(start.parent, config)
         self.precision = precision.choose(
             config.recipe.precision, device=device, flops=forward_flops(model, config.input)
@@ -78,7 +80,7 @@ class Workbench:
         past, parent = self.data.past, self.start.parent
         facts = {
             "config": {**self.config.to_dict(), "device": None},
-            "data": [self.data.new.digest(), past and past.digest()],
+            "data": [self.data.new.digest(), None if past is None else past.digest()],
             "parent": parent and parent.sidecar.get("weights_sha256"),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

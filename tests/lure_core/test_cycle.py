@@ -1,0 +1,280 @@
+"""Whole cycles: what comes out, that it is repeatable, and that interruptions leave no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+import torch
+
+from lure_core import checkpoint, evaluate
+from lure_core.config import CycleConfig
+from lure_core.cycle import CycleData, judge, run_cycle
+from lure_core.data import Batches, Samples
+from lure_core.errors import BadCheckpoint, BadChunkFile
+from lure_core.learn import Learning
+from lure_core.precision import choose
+from lure_core.types import Checkpoint, CycleResult, Progress, Split, Start
+from tests.lure_core.making import create_config, create_net, create_samples, of_split, same
+
+OLD, NEW = create_samples(96, seed=1), create_samples(80, seed=2)
+DATA = CycleData(NEW, OLD)
+
+
+def listen(_: Progress) -> None:
+    pass
+
+
+@cache
+def first() -> CycleResult:
+    return run_cycle(Start(), CycleData(OLD), create_config(recipe={"learn_epochs": 3}), listen)
+
+
+def second(
+    config: CycleConfig | None = None,
+    on_stage: Callable[[Progress], None] = listen,
+    resume: bytes | None = None,
+) -> CycleResult:
+    start = Start(first().checkpoint, resume)
+    return run_cycle(start, DATA, config or create_config(recipe={"epochs": 3}), on_stage)
+
+
+def test_a_first_chunk_is_learned_from_a_fresh_model() -> None:
+    seen: list[Progress] = []
+    config = create_config(recipe={"learn_epochs": 3})
+    result = run_cycle(Start(), CycleData(OLD), config, seen.append)
+    assert [(p.stage, p.epoch) for p in seen] == [
+        ("relearn", 0),
+        ("relearn", 1),
+        ("relearn", 2),
+        ("relearn", 3),
+        ("evaluate", 0),
+    ]
+    assert (result.parent_metrics, result.prequential_accuracy, result.unlearn) == (None,) * 3
+    assert result.epochs == 3
+    assert set(result.timings) == {"relearn", "evaluate"}
+
+
+def test_a_later_chunk_goes_through_every_stage() -> None:
+    seen: list[Progress] = []
+    result = second(on_stage=seen.append)
+    assert [(p.stage, p.epoch) for p in seen] == [
+        ("prequential", 0),
+        ("unlearn", 0),
+        ("relearn", 0),
+        ("relearn", 1),
+        ("relearn", 2),
+        ("relearn", 3),
+        ("evaluate", 0),
+    ]
+    assert all(p.epochs == 3 for p in seen)
+    assert [p.loss is not None for p in seen] == [p.epoch > 0 for p in seen]
+    assert result.unlearn is not None
+    assert result.unlearn.reset == round(0.2 * result.unlearn.counted)
+    assert set(result.timings) == {"prequential", "unlearn", "relearn", "evaluate"}
+    assert result.images_per_s > 0
+    assert result.environment["precision"] == "fp32"
+
+
+def test_figures_are_taken_on_the_images_that_they_name() -> None:
+    result = second()
+    precision = choose("fp32", device=torch.device("cpu"), flops=0)
+
+    def score(version: Checkpoint, samples: Samples) -> float:
+        model = precision.place(checkpoint.restore(version))
+        batches = Batches(samples, create_config().normalisation)
+        return evaluate.score(model, batches, classes="abc", precision=precision).accuracy
+
+    pooled = DATA.replayed().of(Split.JUDGE)
+    assert result.metrics.images == len(pooled)
+    assert result.metrics.accuracy == score(result.checkpoint, pooled)
+    assert result.parent_metrics is not None
+    assert result.parent_metrics.accuracy == score(first().checkpoint, pooled)
+    assert result.prequential_accuracy == score(first().checkpoint, NEW)
+
+
+def test_judging_a_version_gives_the_figures_its_cycle_gave() -> None:
+    result = second()
+    assert judge(result.checkpoint, DATA, create_config()) == result.metrics
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_two_runs_give_the_same_bits(precision: str) -> None:
+    config = create_config(recipe={"epochs": 1, "precision": precision})
+    assert second(config).checkpoint.weights == second(config).checkpoint.weights
+
+
+def test_another_seed_gives_other_weights() -> None:
+    one = second(create_config(recipe={"epochs": 1}))
+    assert (
+        one.checkpoint.weights
+        != second(create_config(recipe={"epochs": 1}, seed=6)).checkpoint.weights
+    )
+
+
+@cache
+def uninterrupted() -> tuple[CycleResult, list[bytes]]:
+    states: list[bytes] = []
+
+    def keep(progress: Progress) -> None:
+        assert progress.state is not None
+        states.append(progress.state())
+
+    return second(on_stage=keep), states
+
+
+@pytest.mark.parametrize("at", range(7))
+def test_an_interrupted_cycle_ends_as_the_uninterrupted_one(at: int) -> None:
+    expected, states = uninterrupted()
+    result = second(resume=states[at])
+    assert result.checkpoint == expected.checkpoint
+    assert result.metrics == expected.metrics
+    assert result.parent_metrics == expected.parent_metrics
+    assert result.prequential_accuracy == expected.prequential_accuracy
+    assert result.best_epoch == expected.best_epoch
+    if at > 1:  # the report is carried over, not made again
+        assert result.unlearn == expected.unlearn
+
+
+def test_taking_states_changes_nothing() -> None:
+    assert uninterrupted()[0].checkpoint == second().checkpoint
+
+
+def test_a_resumed_cycle_does_not_repeat_what_was_done() -> None:
+    seen: list[Progress] = []
+    second(on_stage=seen.append, resume=uninterrupted()[1][4])
+    assert [(p.stage, p.epoch) for p in seen] == [("relearn", 2), ("relearn", 3), ("evaluate", 0)]
+
+
+def test_a_cycle_interrupted_at_every_step_ends_the_same() -> None:
+    """Each life gets one report further than the last."""
+
+    class Killed(Exception):
+        pass
+
+    state: bytes | None = None
+    lives = 0
+    while True:
+        calls = 0
+
+        def die_at_the_second(progress: Progress) -> None:
+            nonlocal state, calls
+            calls += 1
+            assert progress.state is not None
+            state = progress.state()
+            if calls == 2:
+                raise Killed
+
+        lives += 1
+        try:
+            result = second(on_stage=die_at_the_second, resume=state)
+            break
+        except Killed:
+            continue
+    assert lives > 5
+    assert result.checkpoint == uninterrupted()[0].checkpoint
+
+
+def test_a_first_chunk_can_be_resumed() -> None:
+    states: list[bytes] = []
+    config = create_config(recipe={"learn_epochs": 3})
+    keep = lambda progress: states.append(progress.state())  # noqa: E731
+    expected = run_cycle(Start(), CycleData(OLD), config, keep)
+    for state in states:
+        resumed = run_cycle(Start(None, state), CycleData(OLD), config, listen)
+        assert resumed.checkpoint == expected.checkpoint
+
+
+@pytest.mark.parametrize(
+    ("start", "data", "config"),
+    [
+        (first, DATA, create_config(recipe={"epochs": 4})),
+        (first, DATA, create_config(recipe={"epochs": 3}, seed=6)),
+        (first, CycleData(OLD, NEW), create_config(recipe={"epochs": 3})),
+        (lambda: None, DATA, create_config(recipe={"epochs": 3})),
+    ],
+)
+def test_a_state_of_another_cycle_is_refused(
+    start: Callable[[], CycleResult | None], data: CycleData, config: CycleConfig
+) -> None:
+    parent = start()
+    state = uninterrupted()[1][4]
+    with pytest.raises(BadCheckpoint, match="other data"):
+        run_cycle(Start(parent and parent.checkpoint, state), data, config, listen)
+
+
+def test_a_listener_can_stop_the_cycle() -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == "unlearn":
+            raise Stop
+
+    with pytest.raises(Stop):
+        second(on_stage=stop)
+
+
+@pytest.mark.parametrize("strategy", ["warm", "scratch", "lure", "lure-official"])
+def test_every_strategy_makes_a_version(strategy: str) -> None:
+    result = second(create_config(recipe={"epochs": 1}, unlearn={"strategy": strategy}))
+    assert result.unlearn is not None
+    assert result.unlearn.strategy == strategy
+    assert result.metrics.images == len(DATA.replayed().of(Split.JUDGE))
+
+
+def test_scratch_is_learning_the_same_data_from_the_cycles_fresh_model() -> None:
+    config = create_config(recipe={"epochs": 1}, unlearn={"strategy": "scratch"})
+    plain = run_cycle(Start(), CycleData(DATA.replayed()), config, listen)
+    assert second(config).checkpoint == plain.checkpoint
+
+
+def test_it_learns_what_is_there_to_learn() -> None:
+    config = create_config(recipe={"epochs": 6, "schedule": "linear"})
+    assert second(config).metrics.accuracy > 0.9
+
+
+def test_no_image_to_judge_is_no_error() -> None:
+    data = CycleData(of_split(NEW, Split.TRAIN), of_split(OLD, Split.TRAIN))
+    result = run_cycle(Start(first().checkpoint), data, create_config(recipe={"epochs": 1}), listen)
+    assert result.metrics.images == 0
+    assert result.best_epoch == 1
+
+
+def test_a_chunk_without_training_images_still_makes_a_version() -> None:
+    data = CycleData(of_split(NEW, Split.JUDGE), OLD)
+    result = run_cycle(Start(first().checkpoint), data, create_config(recipe={"epochs": 1}), listen)
+    assert result.unlearn is not None
+    assert result.unlearn.subset_images == len(OLD.of(Split.TRAIN))
+
+
+def test_data_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(BadChunkFile, match="no training image"):
+        run_cycle(Start(), CycleData(of_split(NEW, Split.JUDGE)), create_config(), listen)
+    with pytest.raises(BadChunkFile, match="shape"):
+        run_cycle(Start(), CycleData(create_samples(4, channels=3)), create_config(), listen)
+    with pytest.raises(BadChunkFile, match="label"):
+        run_cycle(Start(), CycleData(create_samples(9, classes=4)), create_config(), listen)
+
+
+def test_a_parent_of_another_stream_is_refused() -> None:
+    other = checkpoint.pack(create_net(), create_config(classes=["x", "y", "z"]))
+    with pytest.raises(BadCheckpoint, match="classes"):
+        run_cycle(Start(other), DATA, create_config(), listen)
+
+
+def test_states_hold_the_best_weights_only_where_they_are_others() -> None:
+    config = create_config()
+    learning = Learning.of(create_net(1), config.recipe)
+    learning.epoch = 1
+    learning.keep(correct=5)
+    tensors, _ = learning.dump()
+    assert not any(name.startswith("best.") for name in tensors)
+    learning.epoch = 2
+    learning.keep(correct=4)
+    tensors, figures = learning.dump()
+    other = Learning.of(create_net(2), config.recipe)
+    other.load(tensors, figures)
+    assert (other.best_epoch, other.best_correct) == (1, 5)
+    assert same(other.best, learning.best)
