@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import structlog
 
@@ -17,6 +18,8 @@ from store.engine import Database
 from store.errors import BlobDamaged, BlobMissing, Conflict, DatabaseAway
 from store.models import Stream, Version
 from store.states import VersionState
+
+_REST_S = 5.0  # after a version could not be loaded: requests must not read it again and again
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +55,7 @@ class Library:
         self._blobs = blobs
         self._slots = slots
         self._loading: dict[tuple[str, int], asyncio.Task[Served]] = {}
+        self._resting: dict[tuple[str, int], float] = {}  # until when it is not tried again
         self._one_at_a_time = asyncio.Semaphore(1)  # a model may be large
         self.aliases: dict[tuple[str, str], int] = {}
 
@@ -93,6 +97,8 @@ class Library:
         if served := self._slots.get(row.name, version.version):
             return served
         key = (row.name, version.version)
+        if self._resting.get(key, 0.0) > time.monotonic():
+            raise ModelAway(f"version {version.version} could not be loaded a moment ago")
         if key not in self._loading:
             task = asyncio.create_task(self._load(row.name, version))
             self._loading[key] = task
@@ -120,6 +126,7 @@ class Library:
                 served = await asyncio.to_thread(load, self._blobs, stream, version)
         except (BlobMissing, BlobDamaged, BadCheckpoint, OSError) as error:
             words = "version cannot be loaded"
+            self._resting[stream, version.version] = time.monotonic() + _REST_S
             log.error(words, stream=stream, version=version.version, error=str(error))
             raise ModelAway(f"version {version.version} cannot be loaded now") from error
         self._slots.pin(served)

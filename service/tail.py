@@ -11,6 +11,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from service.errors import Overloaded
 from store import events
@@ -114,8 +115,9 @@ class Tail:
     ) -> tuple[Sequence[Event], int]:
         """The next events behind the cursor, and the cursor behind them."""
         if in_memory and self._floor is not None and cursor >= self._floor:
-            found = [one for one in self._held if one.id > cursor and topic.has(one)]
-            return found, max(cursor, self._last)
+            behind = takewhile(lambda event: event.id > cursor, reversed(self._held))
+            found = [event for event in behind if topic.has(event)]
+            return found[::-1], max(cursor, self._last)
         while not self._closed.is_set():
             try:
                 async with self._readers:

@@ -140,7 +140,7 @@ def process(settings: StoreSettings, **changes: Any) -> Iterator[Process]:
     child = subprocess.Popen([sys.executable, "-m", "service"], env=os.environ | environment)
     url = f"http://127.0.0.1:{told.port}"
     try:
-        until(lambda: _is_ready(url), timeout_s=60)
+        until(lambda: _is_ready(url), timeout_s=100)
         yield Process(child, url)
     finally:
         child.terminate()

@@ -3,7 +3,9 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 
+import fastapi.routing
 import httpx
 import pytest
 
@@ -196,6 +198,14 @@ def test_a_database_that_goes_and_comes_back_does_not_break_the_stream(
             servers.postgres.start()
         note(database, "after")
         assert next(heard).name == "after"
+
+
+def test_a_silent_stream_gives_heartbeats(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fastapi.routing._PING_INTERVAL == 15.0
+    monkeypatch.setattr(fastapi.routing, "_PING_INTERVAL", 0.05)
+    with api.client.stream("GET", "/v1/events") as answer:
+        lines = answer.iter_lines()
+        assert [line for line in islice(lines, 8) if line == ": ping"]
 
 
 def test_sigterm_ends_the_process_though_clients_listen(

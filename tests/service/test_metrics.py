@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.meters import Meters
+from store import cycles
+from store.blobs import Blobs
+from store.engine import Database
+from store.models import Stream
+from store.settings import StoreSettings
+from store.states import Stage
+from tests.conftest import Servers
+from tests.digits import images, png
+from tests.factories import admit_chunk, create_chunk, create_stream
+from tests.service.serving import (
+    Running,
+    digits_stream,
+    learned,
+    running,
+    service_settings,
+    until,
+)
+
+PNG = {"content-type": "image/png"}
+
+
+@pytest.fixture
+def stream(database: Database, blobs: Blobs) -> Stream:
+    stream = digits_stream(database)
+    learned(database, blobs, stream)
+    return stream
+
+
+@pytest.fixture
+def api(settings: StoreSettings, stream: Stream) -> Iterator[Running]:
+    with running(service_settings(settings)) as api:
+        yield api
+
+
+def scrape(api: Running) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    answer = api.client.get("/metrics")
+    assert answer.status_code == 200
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def key(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return name, frozenset(labels.items())
+
+
+def test_requests_are_counted_by_route_and_status_never_by_path(api: Running) -> None:
+    for path in ("/v1/streams/a/predictions", "/v1/streams/b/predictions"):
+        api.client.post(path, content=png(images[0]), headers=PNG)
+    api.client.get("/somewhere/else")
+    api.client.request("PROPFIND", "/folder")
+    found = scrape(api)
+    route = "/v1/streams/{stream}/predictions"
+    assert found[key("lure_http_requests_total", route=route, method="POST", status="404")] == 2
+    assert found[key("lure_http_requests_total", route="none", method="GET", status="404")] == 1
+    assert found[key("lure_http_requests_total", route="none", method="other", status="404")] == 1
+    assert found[key("lure_http_request_seconds_count", route=route, method="POST")] == 2
+    routes = {value for _, labels in found for name, value in labels if name == "route"}
+    assert not any("/a/" in one or "else" in one for one in routes)
+
+
+def test_predictions_are_counted_by_stream_and_version(api: Running) -> None:
+    url = "/v1/streams/digits/predictions"
+    api.client.post(url, files=[("images", ("a.png", png(image))) for image in images[:3]])
+    found = scrape(api)
+    assert found[key("lure_predictions_total", stream="digits", version="1")] == 3
+    assert found[key("lure_served_version", stream="digits")] == 1
+    assert found[key("lure_swap_seconds_count")] == 1
+    assert found[key("lure_http_request_body_bytes_total", route="/v1/streams/{stream}/predictions", method="POST")] > 300  # fmt: skip  # noqa: E501
+
+
+def test_the_series_of_versions_are_bounded() -> None:
+    meters = Meters()
+    for version in range(2000):
+        meters.predicted("digits", version, 1)
+    series = [sample for family in meters.collect() for sample in family.samples]
+    assert len(series) < 1500
+
+
+def test_listeners_are_counted(api: Running) -> None:
+    with api.client.stream("GET", "/v1/events"):
+        until(lambda: scrape(api)[key("lure_sse_clients")] == 1)
+
+
+def test_chunks_and_the_active_cycle_are_read_from_the_rows(
+    api: Running, database: Database
+) -> None:
+    stream = create_stream(database, "busy")
+    admit_chunk(database, stream, create_chunk(database, stream))
+    create_chunk(database, stream, "waits")
+    with database.begin() as session:
+        claim = cycles.claim_next(session, stream.id, worker="test", stale_s=10)
+        assert claim is not None
+        cycles.enter(session, stream, claim, Stage.RELEARN)
+    found = scrape(api)
+    assert found[key("lure_chunks", stream="busy", state="learning")] == 1
+    assert found[key("lure_chunks", stream="busy", state="received")] == 1
+    assert found[key("lure_chunks", stream="digits", state="learned")] == 1
+    assert found[key("lure_cycle_stage_seconds", stream="busy", stage="relearn")] >= 0
+    assert found[key("lure_cycle_heartbeat_age_seconds", stream="busy")] >= 0
+
+
+def test_a_scrape_succeeds_while_the_database_is_away(
+    api: Running, database: Database, servers: Servers
+) -> None:
+    assert key("lure_chunks", stream="digits", state="learned") in scrape(api)
+    database.close()
+    servers.postgres.kill()
+    try:
+        found = scrape(api)
+        assert key("lure_chunks", stream="digits", state="learned") not in found
+        assert found[key("lure_served_version", stream="digits")] == 1
+        until(lambda: scrape(api)[key("lure_degraded", what="database")] == 1)
+    finally:
+        servers.postgres.start()
