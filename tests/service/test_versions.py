@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from store import streams
+from store.models import Stream
+from tests.factories import create_version
+from tests.service.conftest import Plane
+from tests.service.control import problem
+
+
+@pytest.fixture
+def row(plane: Plane, stream: str) -> Stream:
+    with plane.database.begin() as session:
+        return streams.get(session, stream)
+
+
+def test_a_version_is_shown_with_its_record_and_names(plane: Plane, row: Stream) -> None:
+    first = create_version(plane.database, row)
+    create_version(plane.database, row)
+    shown = plane.client.get(f"/v1/streams/{row.name}/versions/1").json()
+    assert (shown["version"], shown["stream"], shown["parent"]) == (1, row.name, None)
+    assert (shown["cycle"], shown["chunks"]) == (first.cycle_id, first.chunks)
+    assert (shown["metrics"], shown["state"]) == ({"accuracy": 0.9}, "ready")
+    assert (shown["digest"], shown["bytes"]) == (f"sha256:{first.digest}", 1)
+    assert shown["aliases"] == ["previous"]
+
+
+def test_versions_come_newest_first(plane: Plane, row: Stream) -> None:
+    for _ in range(3):
+        create_version(plane.database, row)
+    url = f"/v1/streams/{row.name}/versions"
+    page = plane.client.get(url, params={"page_size": 2}).json()
+    assert [item["version"] for item in page["items"]] == [3, 2]
+    assert [item["aliases"] for item in page["items"]] == [["champion"], ["previous"]]
+    rest = plane.client.get(url, params={"page_token": page["next_page_token"]}).json()
+    assert [item["version"] for item in rest["items"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [("9", 404), ("0", 422), ("x", 422), ("9" * 30, 422)]
+)
+def test_what_is_no_version_is_refused(plane: Plane, stream: str, number: str, status: int) -> None:
+    problem(plane.client.get(f"/v1/streams/{stream}/versions/{number}"), status)
