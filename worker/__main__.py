@@ -5,6 +5,7 @@ Settings come from `LURE_*` environment variables.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -33,6 +34,13 @@ def queues_of(arguments: Sequence[str]) -> tuple[str, ...]:
     return QUEUES
 
 
+def _name(arguments: Sequence[str]) -> list[str]:
+    """A node name of its own, where none is given: several workers share a machine."""
+    if any(word.startswith(("-n", "--hostname")) for word in arguments):
+        return []
+    return ["-n", f"{'-'.join(queues_of(arguments))}-{os.getpid()}@%h"]
+
+
 def explain(error: ValidationError) -> str:
     """The settings that are missing or wrong, by the names of their variables."""
     faults = (
@@ -51,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     app = create_app(settings, queues_of(arguments))
     attach(app)
-    extra = _QUIET if "worker" in arguments else []
+    extra = [*_QUIET, *_name(arguments)] if "worker" in arguments else []
     start: Callable[[list[str]], int | None] = app.start
     return start([*arguments, *extra]) or 0
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from lure_core.types import Metrics
 
+Outcome = Literal["passed", "failed", "unjudged"]
+
 LEAST_IMAGES = 2  # a tolerance finer than two images would judge by chance
 
 
@@ -40,7 +42,7 @@ class Policy:
 class Verdict:
     """What the gate says, with the numbers it says it by."""
 
-    outcome: Literal["passed", "failed", "unjudged"]
+    outcome: Outcome
     reason: str
     candidate: Score
     champion: Score | None
@@ -61,17 +63,26 @@ class Verdict:
 
 
 def decide(
-    candidate: Score, champion: Score | None, policy: Policy, *, champion_version: int | None
+    candidate: Score,
+    champion: Score | None,
+    policy: Policy,
+    *,
+    champion_version: int | None,
+    diverged: bool = False,
 ) -> Verdict:
     """Compare a candidate with the champion, both scored on the same images.
 
     It passes when it is not worse by more than the tolerance, or by two images where those weigh
-    more. With fewer than `min_judge` images nothing is judged, and the candidate is promoted.
+    more. With fewer than `min_judge` images nothing is judged, and the candidate is promoted; but
+    never one whose training diverged, so that it has weights that are not numbers.
     """
     images = candidate.images
     tolerance = max(policy.tolerance, LEAST_IMAGES / images if images else 0.0)
-    outcome: Literal["passed", "failed", "unjudged"] = "passed"
-    if images < policy.min_judge:
+    outcome: Outcome = "passed"
+    if diverged:
+        outcome = "failed"
+        reason = "the training diverged: there are weights that are not numbers"
+    elif images < policy.min_judge:
         outcome = "unjudged"
         reason = f"{images} judge images are too few to judge by; {policy.min_judge} are needed"
     elif champion is None:

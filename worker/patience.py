@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
+from time import monotonic
+from time import sleep as rest
 from typing import TypeVar
 
 from store.errors import DatabaseAway
@@ -27,12 +28,12 @@ def patiently(
     Raises:
         DatabaseAway: It stayed away for `patience_s`, or the worker is told to stop.
     """
-    deadline = time.monotonic() + patience_s
+    deadline = monotonic() + patience_s
     while True:
         try:
             return work()
         except DatabaseAway as error:
-            if stopping() or time.monotonic() > deadline:
+            if stopping() or monotonic() > deadline:
                 raise
             log.warning("waiting for the database: %s", error)
-            time.sleep(_REST_S)
+            rest(_REST_S)

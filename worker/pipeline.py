@@ -84,6 +84,7 @@ def _learn(context: Context, claim: cycles.Claim, heartbeat: Heartbeat) -> None:
     record.enter(Stage.PROMOTE)
     while not promotion.promote(context, candidate, verdict):
         verdict = judge()  # the champion was moved meanwhile
+    log.info("cycle done: %s", verdict.outcome, extra={"cycle": claim.cycle_id})
 
 
 def _run(context: Context, work: Work, task: loading.Task, record: Record) -> CycleResult:

@@ -11,7 +11,8 @@ from celery import signals
 from store.observe import configure_logging
 from worker.app import WorkerApp
 
-log = logging.getLogger(__name__)
+# a line or two for every message; sweeps alone would fill the logs
+_TALKATIVE = ("celery.worker.strategy", "celery.app.trace", "celery.beat")
 
 
 def attach(app: WorkerApp) -> None:
@@ -19,6 +20,8 @@ def attach(app: WorkerApp) -> None:
 
     def configure_logs(**_: Any) -> None:
         configure_logging(app.settings)
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
 
     def tell_children(**_: Any) -> None:
         app.stop.tell()

@@ -15,6 +15,7 @@ from store.models import Stream
 from store.states import Stage
 from worker.context import Context
 from worker.errors import Interrupted
+from worker.figures import storable
 from worker.heartbeat import Heartbeat
 
 _REPORT_EVERY_S = 0.2  # epochs of a small stream last milliseconds
@@ -107,4 +108,4 @@ class Record:
 
 def _shown(progress: Progress) -> dict[str, Any]:
     figures = ("stage", "epoch", "epochs", "loss", "accuracy", "images_per_s")
-    return {name: getattr(progress, name) for name in figures}
+    return {name: storable(getattr(progress, name)) for name in figures}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lure_core import cycle as core
+from lure_core.checkpoint import restore
 from lure_core.cycle import Checkpoint, CycleResult
 from store import aliases, cycles, events, streams, versions
 from store.engine import Session
@@ -14,6 +15,7 @@ from store.models import Alias, Cycle, Stream, Version
 from store.states import VersionState
 from worker import gate, loading
 from worker.context import Context
+from worker.figures import storable
 
 WHO = "gate"  # in the history of the aliases
 
@@ -62,6 +64,7 @@ def judge(
         None if metrics is None or champion is None else gate.Score.of(metrics),
         gate.Policy.of(work.stream.policies),
         champion_version=None if champion is None else champion.version,
+        diverged=not _is_finite(result.checkpoint),
     )
 
 
@@ -101,6 +104,12 @@ def promote(context: Context, candidate: Candidate, verdict: gate.Verdict) -> bo
     return context.transact(write)
 
 
+def _is_finite(checkpoint: Checkpoint) -> bool:
+    """Whether all weights are numbers; reads the checkpoint as whoever serves it will."""
+    tensors = restore(checkpoint).state_dict().values()
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
+
+
 def _champion(session: Session, stream: Stream) -> Version | None:
     number = aliases.version_of(session, stream.id, aliases.CHAMPION)
     return None if number is None else versions.get(session, stream, number)
@@ -119,18 +128,17 @@ def _row(session: Session, candidate: Candidate, verdict: dict[str, Any]) -> Ver
         chunks=[chunk.id for chunk in cycles.of_cycle(session, cycle.id)],
         strategy=cycle.strategy,
         state=VersionState.READY,
-        metrics={
-            **result.metrics.to_dict(),
-            "prequential_accuracy": result.prequential_accuracy,
-        },
+        metrics=storable(
+            result.metrics.to_dict() | {"prequential_accuracy": result.prequential_accuracy}
+        ),
         verdict=verdict,
-        unlearning=None if result.unlearn is None else result.unlearn.to_dict(),
-        environment={
-            **result.environment,
+        unlearning=None if result.unlearn is None else storable(result.unlearn.to_dict()),
+        environment=result.environment
+        | {
             "seed": result.checkpoint.sidecar.get("seed"),
             "best_epoch": result.best_epoch,
             "epochs": result.epochs,
-            "images_per_s": result.images_per_s,
+            "images_per_s": storable(result.images_per_s),
             "timings": result.timings,
         },
         digest=stored.weights_digest,

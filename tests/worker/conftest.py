@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,11 +84,25 @@ class Bench:
             return query(session, *args, **kwargs)
 
     def stream_now(self, stream: Stream) -> Stream:
-        return self.read(streams.get, stream.name)
+        return self.read_stream(stream.name)
+
+    def read_stream(self, name: str) -> Stream:
+        return self.read(streams.get, name)
+
+    def digests(self, name: str) -> list[str]:
+        """Of the weights of a stream's versions, newest first."""
+        page = self.read(versions.page, self.read_stream(name), size=100)
+        return [version.digest for version in page.items]
 
     def version(self, stream: Stream, number: int) -> Version:
 
         return self.read(versions.get, stream, number)
+
+
+def environment(settings: WorkerSettings) -> dict[str, str]:
+    """The variables that give another process these settings."""
+    told = {f"LURE_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+    return {**os.environ, **told}
 
 
 @pytest.fixture

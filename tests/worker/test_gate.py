@@ -60,3 +60,10 @@ def test_the_record_holds_the_numbers() -> None:
     assert record["champion"] == {"accuracy": 0.90, "correct": 90, "images": 100}
     assert record["champion_version"] == 1
     assert record["reason"] == "95 of 100 right, the champion 90; 2.00% fewer are tolerated"
+
+
+@pytest.mark.parametrize("images", [0, 100])
+def test_diverged_weights_never_pass(images: int) -> None:
+    same = score(0, images)
+    verdict = decide(same, same, Policy(1.0, 50), champion_version=1, diverged=True)
+    assert (verdict.outcome, verdict.record(held=False)["promoted"]) == ("failed", False)
