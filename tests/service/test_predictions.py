@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from lure_core.checkpoint import load_classifier
+from service.errors import Overloaded
+from service.predict import Predictor
 from store import aliases, streams
 from store.blobs import Blobs
 from store.engine import Database
@@ -254,6 +257,20 @@ def test_a_full_house_is_a_503_that_says_when_to_come_back(api: Running) -> None
         problem(answer, 503)
         assert answer.headers["retry-after"] == "1"
     assert api.client.post(URL, content=png(images[0]), headers=PNG).status_code == 200
+
+
+def test_more_requests_than_may_wait_are_refused(api: Running) -> None:
+    served = api.app.state.watch.slots.champion("digits")
+    predictor = Predictor(waiting=1)
+
+    async def scene() -> list[object]:
+        both = (predictor.predict(served, [png(images[0])]) for _ in range(2))
+        return list(await asyncio.gather(*both, return_exceptions=True))
+
+    first, second = asyncio.run(scene())
+    predictor.close()
+    assert isinstance(first, np.ndarray)
+    assert isinstance(second, Overloaded)
 
 
 def test_a_promotion_changes_the_answer(
