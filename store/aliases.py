@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from store import events, streams, versions
 from store.errors import Conflict, NotFound, PreconditionFailed
+from store.locks import locked
 from store.models import Alias, AliasMove, Stream, Version
 from store.pages import Page, fetch
 from store.states import VersionState
@@ -160,10 +161,7 @@ def history(
 
 def _locked(session: Session, stream: Stream, name: str) -> Alias | None:
     return session.scalar(
-        select(Alias)
-        .where(Alias.stream_id == stream.id, Alias.name == name)
-        .with_for_update()
-        .execution_options(populate_existing=True)
+        locked(select(Alias).where(Alias.stream_id == stream.id, Alias.name == name))
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from store import events, streams
 from store.errors import Conflict, FenceLost, NotFound
+from store.locks import locked
 from store.models import Chunk, Json, Stream, new_id
 from store.pages import Page, fetch
 from store.states import DEAD, WAITING, ChunkState, check_chunk_move
@@ -265,9 +266,4 @@ def _stream_of(session: Session, chunk_id: str) -> int:
 
 
 def _locked(session: Session, chunk_id: str) -> Chunk:
-    return session.scalars(
-        select(Chunk)
-        .where(Chunk.id == chunk_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one()
+    return session.scalars(locked(select(Chunk).where(Chunk.id == chunk_id))).one()

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from store import aliases, chunks, events, streams, versions
 from store.errors import FenceLost, NotFound
+from store.locks import locked
 from store.models import Chunk, Cycle, Json, Stream, new_id
 from store.pages import Page, fetch
 from store.states import ACTIVE, ChunkState, CycleState, Stage, check_chunk_move, check_cycle_move
@@ -112,22 +113,18 @@ def _next_chunks(session: Session, stream: Stream) -> list[Chunk]:
 def active(session: Session, stream: Stream) -> Cycle | None:
     """The stream's active cycle, locked."""
     return session.scalar(
-        select(Cycle)
-        .where(Cycle.stream_id == stream.id, Cycle.state.in_(ACTIVE))
-        .with_for_update()
-        .execution_options(populate_existing=True)
+        locked(select(Cycle).where(Cycle.stream_id == stream.id, Cycle.state.in_(ACTIVE)))
     )
 
 
 def fenced(session: Session, claim: Claim) -> Cycle:
     """The claimed cycle, locked; FenceLost when it ended or was handed to another worker."""
-    cycle = session.scalar(
+    held = (
         select(Cycle)
         .where(Cycle.id == claim.cycle_id, Cycle.attempt == claim.attempt)
         .where(Cycle.state == CycleState.RUNNING)
-        .with_for_update()
-        .execution_options(populate_existing=True)
     )
+    cycle = session.scalar(locked(held))
     if cycle is None:
         raise FenceLost(f"cycle {claim.cycle_id} was handed to another worker")
     return cycle
@@ -261,9 +258,7 @@ def page(
 def of_cycle(session: Session, cycle_id: str, *, for_update: bool = False) -> Sequence[Chunk]:
     """The chunks that a cycle claimed, in order."""
     query = select(Chunk).where(Chunk.cycle_id == cycle_id).order_by(Chunk.position)
-    if for_update:
-        query = query.with_for_update().execution_options(populate_existing=True)
-    return session.scalars(query).all()
+    return session.scalars(locked(query) if for_update else query).all()
 
 
 def unattended(session: Session, *, stale_s: float) -> Sequence[int]:

@@ -2,7 +2,7 @@
 
 Events are noted during a transaction and written by `engine.begin` just before the commit: their
 ids are handed out under one advisory lock, so that no id becomes visible after a higher one was
-streamed, and that lock comes last in the order stream, cycle, chunk, alias, events.
+streamed, and that lock comes last in the order stream, cycle, version, chunk, alias, events.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from store import events
+from store.locks import locked
 from store.models import Chunk, Replica, Serving, Stream, Version
 from store.states import ChunkState
 
@@ -92,12 +93,8 @@ def of_stream(session: Session, stream: Stream, *, stale_s: float) -> dict[str, 
 
 
 def _locked_version(session: Session, stream: Stream, version: int) -> Version:
-    return session.scalars(
-        select(Version)
-        .where(Version.stream_id == stream.id, Version.version == version)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one()
+    query = select(Version).where(Version.stream_id == stream.id, Version.version == version)
+    return session.scalars(locked(query)).one()
 
 
 def _settle(session: Session, stream: Stream, row: Version, stale_s: float) -> bool:

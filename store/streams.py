@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from store import events
 from store.errors import AlreadyExists, NotFound
+from store.locks import locked
 from store.models import Json, Stream
 from store.pages import Page, fetch
 
@@ -39,12 +40,7 @@ def get(session: Session, name: str) -> Stream:
 
 def lock(session: Session, stream_id: int) -> Stream:
     """The stream's row, locked until the transaction ends: the first lock of every order."""
-    stream = session.scalar(
-        select(Stream)
-        .where(Stream.id == stream_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+    stream = session.scalar(locked(select(Stream).where(Stream.id == stream_id)))
     if stream is None:
         raise NotFound("stream", stream_id)
     return stream

@@ -34,6 +34,7 @@ def test_bytes_without_a_row_were_never_accepted(world: World) -> None:
     with pytest.raises(httpx.TransportError):
         post(doomed, stream)
     wait_exit(doomed.child, world)
+    doomed.close()
 
     api = world.api()
     assert api.client.chunks(stream)["items"] == []
@@ -51,6 +52,7 @@ def test_a_row_without_a_wake_is_learned_all_the_same(world: World) -> None:
     with pytest.raises(httpx.TransportError):
         post(doomed, stream)
     wait_exit(doomed.child, world)
+    doomed.close()
 
     api = world.api()
     (chunk,) = api.client.chunks(stream)["items"]

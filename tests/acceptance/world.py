@@ -54,7 +54,7 @@ class World:
         migrate(self.settings, self.database)
         self.blobs = Blobs(self.settings.blobs, self.database)
         self.children: list[Child] = []
-        self.patience_s = 90.0
+        self.patience_s = 60.0
         self._streams = itertools.count(1)
 
     def environment(self, failpoint: str | None, **more: str) -> dict[str, str]:

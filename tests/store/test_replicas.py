@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from store import chunks, replicas
+from sqlalchemy import text
+
+from store import aliases, chunks, replicas
 from store.engine import Database
 from store.models import Stream
 from tests.factories import create_stream, create_version
@@ -84,3 +86,14 @@ def test_the_replicas_of_a_stream_are_shown_with_what_they_serve(database: Datab
     report(database, stream, "old", 1)
     with database.begin() as session:
         assert replicas.of_stream(session, stream, stale_s=10) == {"new": None, "old": 1}
+
+
+def test_a_report_and_a_rollback_do_not_wait_for_each_other(database: Database) -> None:
+    stream = create_stream(database)
+    create_version(database, stream)
+    create_version(database, stream)
+    with database.begin() as mover:
+        aliases.rollback(mover, stream, who="ada", reason="")  # holds the stream's row
+        with database.begin() as reporter:
+            reporter.execute(text("SET LOCAL lock_timeout = '500ms'"))
+            replicas.report(reporter, stream, "a", 1, stale_s=10)

@@ -1,0 +1,19 @@
+"""Row locks, in one order everywhere: stream, cycle, version, chunk, alias, events last."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from sqlalchemy import Select
+
+Row = TypeVar("Row")
+
+
+def locked(query: Select[Row]) -> Select[Row]:
+    """The query's rows, locked until the transaction ends and read anew.
+
+    `FOR NO KEY UPDATE`: a foreign key that points at a locked row does not wait for it. With
+    `FOR UPDATE`, one who locks a stream and points an alias at a version, and one who locks that
+    version and writes a row of that stream, wait for each other.
+    """
+    return query.with_for_update(key_share=True).execution_options(populate_existing=True)
