@@ -91,6 +91,17 @@ def install(app: FastAPI) -> None:
         problem = Problem.model_json_schema(ref_template=REF_TEMPLATE)
         schemas.update(problem.pop("$defs", {}))
         schemas["Problem"] = problem
+        usual = refusals()
+        for path in document["paths"].values():
+            for operation in path.values():
+                _mend(operation["responses"], usual)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _mend(responses: dict[str, Any], usual: Responses) -> None:
+    """FastAPI adds its own 422 where an endpoint says nothing of it."""
+    own = responses.get("422", {}).get("content", {})
+    if "422" in responses and problems.MEDIA_TYPE not in own:
+        responses["422"] = usual[422]

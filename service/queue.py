@@ -40,12 +40,17 @@ class Queue:
         """There is an admitted chunk to learn."""
         self._send(PROCESS_NEXT, stream_id)
 
+    @property
+    def resting(self) -> bool:
+        """Whether it has failed lately and does not try at present."""
+        return time.monotonic() < self._silent_until
+
     def close(self) -> None:
         """Close the connections."""
         self._celery.close()
 
     def _send(self, task: str, argument: str | int) -> None:
-        if time.monotonic() < self._silent_until:
+        if self.resting:
             return
         try:
             self._celery.send_task(

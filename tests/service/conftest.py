@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 
 from store import chunks, streams
 from store.bus import Bell
@@ -17,6 +18,14 @@ from tests.service.control import files
 from tests.service.serving import running, service_settings
 
 _numbers = itertools.count(1)
+
+structlog.configure(  # as store.observe does: rich's tracebacks take seconds
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @dataclass(frozen=True)
