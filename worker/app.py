@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 
 from store import jobs
@@ -64,7 +64,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
         "task_ignore_result": True,
         "task_acks_late": False,
         "task_routes": {task: {"queue": queue} for task, queue in jobs.QUEUE_OF.items()},
-        "task_queues": [Queue(queue) for queue in QUEUES],
+        "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         "task_default_queue": jobs.ADMIT_QUEUE,
         "task_annotations": {
             jobs.ADMIT_CHUNK: {"time_limit": settings.admit_limit_s},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import torch
+import torch._dynamo  # the first optimiser step loads it: here it is loaded once, before the fork
 
 
 def use_threads(threads: int) -> int:
