@@ -19,6 +19,7 @@ from lure.client import DEFAULT_URL, Client
 from lure.errors import EmbeddedError, LureError, Unreachable
 
 FAILED, UNREACHABLE = 1, 3
+NEWEST = 10
 
 app = typer.Typer(
     add_completion=False,
@@ -148,7 +149,8 @@ def status(
             render.document(found)
             return
         render.streams([found])
-        render.chunks(stream, client.chunks(stream)["items"][:10])
+        render.chunks(stream, client.chunks(stream)["items"][:NEWEST])
+        render.running(client.cycles(stream)["items"][:NEWEST])
 
 
 @app.command()

@@ -37,7 +37,7 @@ class LureError(Exception):
     def __str__(self) -> str:
         text = f"{self.title}: {self.detail}" if self.detail else self.title
         for error in self.errors:
-            text += f"\n  {error.get('pointer', '')}: {error.get('detail', '')}"
+            text += "\n  " + ": ".join(filter(None, (error.get("pointer"), error.get("detail"))))
         return text
 
 

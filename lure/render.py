@@ -62,6 +62,15 @@ def chunks(stream: str, items: Iterable[Mapping[str, Any]]) -> None:
     table(f"{stream}: chunks", columns, rows)
 
 
+def running(cycles: Iterable[Mapping[str, Any]]) -> None:
+    """A line for each cycle that is under way."""
+    for one in cycles:
+        if one["state"] == "running":
+            told = one.get("progress") or {}
+            epochs = f", epoch {told['epoch']} of {told['epochs']}" if told.get("epochs") else ""
+            typer.echo(f"cycle {one['id']} runs: {one['stage']}{epochs}")
+
+
 def versions(stream: str, items: Iterable[Mapping[str, Any]]) -> None:
     columns = ("version", "aliases", "accuracy", "ECE", "parent", "strategy", "state", "created")
     rows = (
