@@ -22,17 +22,18 @@ BF16_FROM_FLOPS = 200_000_000
 """Forward cost of one image from which a CPU with bf16 units uses them.
 
 ResNet-18 at 32 px (1.1 GFLOP) on two AMX cores: fp32 0.86 s a step of 64 images, bf16 0.44 s, bf16
-with channels last 0.36 s. The thin nets (resnet20s: 5 MFLOP at 8 px, 81 at 32 px) have 16 to 64
-channels, too few to fill an AMX tile's 32-wide inner product while every weight is still cast at
-every step, so they stay in fp32. The bound lies between, at ResNet-18 on about 14 px.
+with channels last 0.36 s. The thin nets (resnet20s: 5 MFLOP at 8 px, 81 at 32 px) stay in fp32:
+with 16 to 64 channels their time goes into BatchNorm, ReLU and the calls themselves, which bf16
+does not shorten, while autocast casts every weight at every step. The bound lies between the two,
+at ResNet-18 on about 14 px.
 """
 
 CHANNELS_LAST_BELOW_FLOPS = 200_000_000
 """Forward cost of one image under which a CPU in fp32 takes channels last.
 
-Measured on two AVX2 cores, batch 64: resnet20s gains (8 px 1.3x, 32 px 1.15x: its time goes into
-BatchNorm and ReLU, which vectorise over channels); ResNet-18 loses (32 px 0.75x: oneDNN's blocked
-fp32 convolutions are fastest from plain NCHW).
+Two AVX2 cores, batch 64, in turn: resnet20s gains (8 px 1.1x to 1.3x, 32 px 1.15x), because what is
+element by element vectorises over channels; ResNet-18 does not (0.95x at 8 px, 0.74x to 1.06x at
+32 px): oneDNN blocks large fp32 convolutions as it likes, from either layout.
 """
 
 
