@@ -104,7 +104,7 @@ def measure(name: str, samples: Samples, options: argparse.Namespace) -> dict[st
 def in_turn(
     one: Callable[[], None], other: Callable[[], None], repeats: int
 ) -> tuple[list[float], list[float]]:
-    """Seconds of each, alternating, so that a busy machine slows both; the first pair is left out."""
+    """Seconds of each, alternating: a busy machine slows both. The first pair is not kept."""
     times: tuple[list[float], list[float]] = ([], [])
     for repeat in range(repeats + 1):
         for job, kept in zip((one, other), times, strict=True):
