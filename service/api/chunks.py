@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Depends, Header, Request
+from fastapi.concurrency import contextmanager_in_threadpool
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
@@ -93,7 +94,8 @@ async def upload_chunk(
 ) -> JSONResponse:
     """The answer comes when the bytes are safe; admission and learning follow by themselves."""
     await run_in_threadpool(_check_welcome, intake, stream, request)
-    with intake.blobs.scratch() as path:
+    # in a thread: to unlink a refused upload of gigabytes takes a while
+    async with contextmanager_in_threadpool(intake.blobs.scratch()) as path:
         upload = await ingest.receive(request, path, intake.settings, intake.blobs.free_bytes)
         answer, replayed = await run_in_threadpool(_accept, intake, stream, upload, key)
     response = idempotency.response(answer, replayed=replayed)
