@@ -5,128 +5,110 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 
+from lure.processes import Child
 from store.states import Stage
 from tests.acceptance.invariants import check_learned_once_in_order, check_no_bytes_are_missing
 from tests.acceptance.world import Api, World, wait_exit, wait_for
 
 
+@dataclass
+class Veteran:
+    """A stream with one version, so that the next cycle has every stage."""
+
+    api: Api
+    learn: Child
+    stream: str
+    chunks: list[str]
+
+    @property
+    def world(self) -> World:
+        return self.api.world
+
+    def push(self) -> str:
+        chunk = self.api.push_digits(self.stream, len(self.chunks) * 60)
+        self.chunks.append(chunk)
+        return chunk
+
+    def check(self) -> None:
+        self.api.wait_learned(self.stream, self.chunks[-1])
+        check_learned_once_in_order(self.api.client, self.stream, self.chunks)
+        check_no_bytes_are_missing(self.world)
+
+    def newest_cycle(self) -> dict[str, object]:
+        cycle: dict[str, object] = self.api.client.cycles(self.stream)["items"][0]
+        return cycle
+
+
 @pytest.fixture(scope="module")
-def api(new_world: Callable[..., World]) -> Iterator[Api]:
+def veteran(new_world: Callable[..., World]) -> Iterator[Veteran]:
     world = new_world()
     world.beat()
-    api = world.api()
-    yield api
+    world.admit()
+    api, learn = world.api(), world.learn()
+    veteran = Veteran(api, learn, api.create_stream(), [])
+    veteran.push()
+    veteran.check()
+    yield veteran
     api.close()
 
 
-@pytest.fixture(scope="module")
-def veteran(api: Api) -> tuple[str, list[str]]:
-    """A stream with one version, so that the next cycle has every stage; and its chunks."""
-    admit, learn = api.world.admit(), api.world.learn()
-    stream = api.create_stream()
-    chunk = api.push_digits(stream, 0)
-    api.wait_learned(stream, chunk)
-    learn.kill()
-    admit.kill()
-    return stream, [chunk]
-
-
 @pytest.mark.parametrize("stage", [*Stage, "relearn.epoch"])
-def test_a_learn_worker_killed_in_a_stage_loses_nothing(
-    api: Api, veteran: tuple[str, list[str]], stage: str
-) -> None:
-    stream, chunks = veteran
-    admit = api.world.admit()
-    doomed = api.world.learn(failpoint=f"cycle.{stage}:kill-group")
-    chunks.append(api.push_digits(stream, len(chunks) * 60))
-    wait_exit(doomed, api.world)
-    survivor = api.world.learn()
-    api.wait_learned(stream, chunks[-1])
-    survivor.kill()
-    admit.kill()
-    check_learned_once_in_order(api.client, stream, chunks)
-    check_no_bytes_are_missing(api.world)
+def test_a_learner_killed_in_a_stage_loses_nothing(veteran: Veteran, stage: str) -> None:
+    veteran.world.trap.write_text(f"cycle.{stage}:kill")
+    veteran.push()
+    veteran.check()
+    assert not veteran.world.trap.exists()
+    assert veteran.newest_cycle()["attempt"] == 2
 
 
-def test_an_admit_worker_killed_in_decoding_loses_nothing(api: Api) -> None:
-    stream = api.create_stream()
-    doomed = api.world.admit(failpoint="admit.decode:kill-group")
-    chunks = [api.push_digits(stream, 0), api.push_digits(stream, 60)]
-    wait_exit(doomed, api.world)
-    admit, learn = api.world.admit(), api.world.learn()
-    api.wait_learned(stream, *chunks)
-    admit.kill()
-    learn.kill()
-    check_learned_once_in_order(api.client, stream, chunks)
-    check_no_bytes_are_missing(api.world)
+def test_a_worker_killed_with_all_its_processes_loses_nothing(veteran: Veteran) -> None:
+    veteran.world.trap.write_text("cycle.relearn.epoch:kill-group")
+    veteran.push()
+    wait_exit(veteran.learn, veteran.world)
+    veteran.learn = veteran.world.learn()
+    veteran.check()
 
 
-def test_a_child_that_is_killed_alone_is_replaced(api: Api) -> None:
-    stream = api.create_stream()
-    admit = api.world.admit()
-    doomed = api.world.learn(failpoint="cycle.relearn.epoch:kill")
-    chunk = api.push_digits(stream, 0)
-    wait_for(
-        lambda: (c := api.client.cycles(stream)["items"]) != [] and c[0]["attempt"] >= 2,
-        "a second attempt",
-        api.world,
-    )
-    doomed.kill()
-    learn = api.world.learn()
-    api.wait_learned(stream, chunk)
-    admit.kill()
-    learn.kill()
-    check_learned_once_in_order(api.client, stream, [chunk])
+def test_a_decoder_killed_in_admission_loses_nothing(veteran: Veteran) -> None:
+    veteran.world.trap.write_text("admit.decode:kill")
+    veteran.push()
+    veteran.push()
+    veteran.check()
+    assert not veteran.world.trap.exists()
 
 
-def test_a_stopped_worker_that_comes_back_writes_nothing(api: Api) -> None:
-    stream = api.create_stream()
-    admit = api.world.admit()
-    stopped = api.world.learn(failpoint="cycle.evaluate:stop-once")
-    chunks = [api.push_digits(stream, 0)]
-    wait_for(
-        lambda: _stage(api, stream) == "evaluate",
-        "the cycle to reach the stage in which its worker stops",
-        api.world,
-    )
-    heir = api.world.learn()
-    api.wait_learned(stream, *chunks)
+def test_a_stopped_worker_that_comes_back_writes_nothing(veteran: Veteran) -> None:
+    veteran.world.trap.write_text("cycle.evaluate:stop")
+    chunk = veteran.push()
+    wait_for(lambda: not veteran.world.trap.exists(), "the worker to stop", veteran.world)
+    heir = veteran.world.learn()
+    veteran.api.wait_learned(veteran.stream, chunk)
     heir.kill()
-    before = api.client.cycles(stream)["items"]
+    before = veteran.newest_cycle()
+    assert before["attempt"] == 2
 
-    os.killpg(stopped.pid, signal.SIGCONT)
-    chunks.append(api.push_digits(stream, 60))  # only the one that came back can learn this
-    api.wait_learned(stream, chunks[-1])
-    assert api.client.cycles(stream)["items"][1:] == before
-    assert before[0]["attempt"] == 2
-    check_learned_once_in_order(api.client, stream, chunks)
-    stopped.kill()
-    admit.kill()
+    os.killpg(veteran.learn.pid, signal.SIGCONT)
+    veteran.push()  # only the one that came back can learn this
+    veteran.check()
+    assert veteran.api.client.cycles(veteran.stream)["items"][1] == before
 
 
-def test_a_rollback_while_a_cycle_runs_is_not_overwritten(api: Api) -> None:
-    stream = api.create_stream()
-    admit, learn = api.world.admit(), api.world.learn()
-    api.wait_learned(stream, api.push_digits(stream, 0), api.push_digits(stream, 60))
-    api.wait_version(stream, 2)
-    learn.kill()
-
-    learn = api.world.learn(failpoint="cycle.gate:stop-once")
-    third = api.push_digits(stream, 120)
-    wait_for(lambda: _stage(api, stream) == "gate", "the cycle to reach the gate", api.world)
-    assert api.client.rollback(stream, reason="by hand")["version"] == 1
-    os.killpg(learn.pid, signal.SIGCONT)
-    api.wait_learned(stream, third)
-    assert api.client.stream(stream)["champion"] == 1
-    verdict = api.client.cycles(stream)["items"][0]["verdict"]
+def test_a_rollback_while_a_cycle_runs_is_not_overwritten(veteran: Veteran) -> None:
+    api, stream = veteran.api, veteran.stream
+    veteran.push()
+    veteran.check()
+    veteran.world.trap.write_text("cycle.gate:stop")
+    veteran.push()
+    wait_for(lambda: not veteran.world.trap.exists(), "the worker to stop", veteran.world)
+    target = api.client.rollback(stream, reason="by hand")["version"]
+    os.killpg(veteran.learn.pid, signal.SIGCONT)
+    veteran.check()
+    assert api.client.stream(stream)["champion"] == target
+    verdict = veteran.newest_cycle()["verdict"]
+    assert isinstance(verdict, dict)
     assert (verdict["held"], verdict["promoted"]) == (True, False)
-    learn.kill()
-    admit.kill()
-
-
-def _stage(api: Api, stream: str) -> str | None:
-    cycles = api.client.cycles(stream)["items"]
-    return cycles[0]["stage"] if cycles else None
+    api.client.release(stream)

@@ -57,12 +57,16 @@ class World:
         self.patience_s = 60.0
         self._streams = itertools.count(1)
 
+    @property
+    def trap(self) -> Path:
+        """The file that a worker looks into at every failpoint."""
+        return self.folder / "failpoint"
+
     def environment(self, failpoint: str | None, **more: str) -> dict[str, str]:
         env = {name: value for name, value in os.environ.items() if not name.startswith("LURE_")}
         for name, value in self.settings.model_dump(mode="json").items():
             env[f"LURE_{name.upper()}"] = str(value)
-        if failpoint is not None:
-            env["LURE_FAILPOINT"] = failpoint
+        env["LURE_FAILPOINT"] = f"@{self.trap}" if failpoint is None else failpoint
         return env | more
 
     def start(self, name: str, *argv: str, failpoint: str | None = None, **more: str) -> Child:
