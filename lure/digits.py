@@ -21,7 +21,15 @@ BRIGHTEST = 16
 SETTINGS: dict[str, Any] = {
     "architecture": "resnet20s",
     "input": {"channels": 1, "height": 8, "width": 8},
-    "recipe": {"epochs": 12, "batch_size": 64, "augmentation": "crop"},
+    "recipe": {
+        "learn_epochs": 15,
+        "epochs": 5,
+        "batch_size": 32,
+        "learning_rate": 0.05,
+        "schedule": "linear",
+        "weight_decay": 5e-4,
+        "augmentation": "crop",
+    },
 }
 
 

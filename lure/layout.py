@@ -28,10 +28,6 @@ def environment(data: Path, database_url: str, redis_url: str) -> dict[str, str]
     """What every child is told."""
     return {
         "LURE_SHUTDOWN_S": "4",  # what open requests get must fit into STOP_S
-        # torch's threads would spin while they wait for each other; where several processes share
-        # the cores that makes learning a hundred times slower (two on two cores: 0.2 steps/s
-        # instead of 20)
-        "OMP_WAIT_POLICY": "PASSIVE",
         **os.environ,
         "LURE_DATABASE_URL": database_url,
         "LURE_REDIS_URL": redis_url,

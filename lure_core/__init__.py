@@ -1,1 +1,1 @@
-"""The LURE algorithm on torch alone: learn, unlearn, relearn. Start reading at `lure_core.cycle`."""
+"""The LURE algorithm on torch alone: learn, unlearn, relearn. Read `lure_core.cycle` first."""

@@ -1,12 +1,12 @@
 """Every error that `lure_core` raises on purpose.
 
-    CoreError
-    ├── ConfigError           a setting is out of its range; names the field and the remedy
-    ├── UnknownArchitecture   no model of that name; lists the near ones
-    ├── BadArchive            an upload whose envelope is unsafe or unreadable
-    ├── BadImage              one item that cannot become an image of the stream
-    ├── BadChunkFile          a canonical chunk file that is damaged or of another version
-    └── BadCheckpoint         weights, sidecar or resume state that do not fit or fail their digest
+CoreError
+├── ConfigError           a setting is out of its range; names the field and the remedy
+├── UnknownArchitecture   no model of that name; lists the near ones
+├── BadArchive            an upload whose envelope is unsafe or unreadable
+├── BadImage              one item that cannot become an image of the stream
+├── BadChunkFile          a canonical chunk file that is damaged or of another version
+└── BadCheckpoint         weights, sidecar or resume state that do not fit or fail their digest
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class BadArchive(CoreError):
 
 
 class BadImage(CoreError):
-    """One item cannot become an image of the stream; the message is the reason shown to its owner."""
+    """One item cannot become an image of the stream; its owner is shown the message."""
 
 
 class BadChunkFile(CoreError):
