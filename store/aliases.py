@@ -1,7 +1,8 @@
 """Aliases point at versions; every move is a row, and a rollback is one more move.
 
-`champion` is served by default, `candidate` is the newest version that was judged, `previous` the
-champion before this one, `latest` the newest version. The last three move by themselves.
+`champion` is served by default, `candidate` is the newest version that went through the gate,
+`previous` the champion before this one, `latest` the newest version. The last three move by
+themselves.
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ def move(session: Session, stream: Stream, name: str, to: Move) -> Alias:
     version = versions.get(session, stream, to.to)
     if version.state is not VersionState.READY:
         raise Conflict(f"version {to.to} is {version.state} and cannot be pointed at")
+    return _point(session, stream, name, to)
+
+
+def _point(session: Session, stream: Stream, name: str, to: Move) -> Alias:
     alias = _locked(session, stream, name)
     before = None if alias is None else alias.version
     if alias is None:
@@ -91,7 +96,8 @@ def move(session: Session, stream: Stream, name: str, to: Move) -> Alias:
         alias.updated_at = func.clock_timestamp()
     _record(session, stream, alias, before, to)
     if name == CHAMPION and before is not None and before != to.to:
-        move(session, stream, PREVIOUS, Move(before, to.who, to.reason))
+        # whatever has become of it: a champion that may not be served any more can be left
+        _point(session, stream, PREVIOUS, Move(before, to.who, to.reason))
     return alias
 
 
@@ -122,7 +128,9 @@ def rollback(session: Session, stream: Stream, *, who: str, reason: str) -> Alia
         Conflict: No older version has been champion.
     """
     stream = streams.lock(session, stream.id)
-    now = get(session, stream, CHAMPION)
+    now = champion(session, stream)
+    if now is None:
+        raise NotFound("alias", CHAMPION)
     target = session.scalar(
         select(func.max(AliasMove.to_version)).where(
             AliasMove.stream_id == stream.id,
@@ -139,9 +147,9 @@ def rollback(session: Session, stream: Stream, *, who: str, reason: str) -> Alia
 def release(session: Session, stream: Stream, *, who: str, reason: str) -> Alias:
     """Lift the hold: later cycles may promote again."""
     stream = streams.lock(session, stream.id)
-    get(session, stream, CHAMPION)
-    alias = _locked(session, stream, CHAMPION)
-    assert alias is not None
+    alias = champion(session, stream)
+    if alias is None:
+        raise NotFound("alias", CHAMPION)
     if alias.hold:
         alias.hold = False
         alias.revision += 1

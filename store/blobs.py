@@ -2,6 +2,8 @@
 
 A row per digest makes deletion safe: `put` touches the row and commits *before* it writes, and
 `store.garbage` deletes bytes and row under that row's lock, never within `keep_s` of a touch.
+Whoever writes a row that names a digest pins it in the same transaction: if the collector was
+quicker, nothing is named that is not there.
 """
 
 from __future__ import annotations
@@ -10,22 +12,36 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from store.engine import Database
+from store.engine import Database, Session
 from store.errors import BlobDamaged, BlobMissing
+from store.locks import locked
 from store.models import Blob
 
 KEEP_S = 3600  # between the bytes and the row that names them
 KEEP_RESUME_S = 120  # resume states are large and follow one another
 _INCOMING = "incoming"
+_TRASH = "trash"
+
+
+def pin(session: Session, *digests: str) -> None:
+    """Hold blobs until the commit of the row that names them.
+
+    Raises:
+        BlobMissing: One was collected; put its bytes again.
+    """
+    query = select(Blob.digest).where(Blob.digest.in_(digests)).order_by(Blob.digest)
+    held = session.scalars(locked(query)).all()
+    if lost := set(digests) - set(held):
+        raise BlobMissing(f"no bytes under sha256:{', '.join(sorted(lost))}")
 
 
 class Blobs:
@@ -38,7 +54,8 @@ class Blobs:
 
     def __init__(self, root: Path, database: Database) -> None:
         self._root = root.resolve()
-        (self._root / _INCOMING).mkdir(parents=True, exist_ok=True)
+        for folder in (_INCOMING, _TRASH):
+            (self._root / folder).mkdir(parents=True, exist_ok=True)
         self._store = LocalStore(self._root)
         self._database = database
 
@@ -105,9 +122,24 @@ class Blobs:
         stat = os.statvfs(self._root)
         return stat.f_bavail * stat.f_frsize
 
-    def delete(self, digest: str) -> None:
-        """For garbage collection alone, under the row's lock."""
-        self.path(digest).unlink(missing_ok=True)
+    def discard(self, digest: str) -> None:
+        """For garbage collection alone: put the bytes aside, under the row's lock."""
+        with suppress(FileNotFoundError):
+            self.path(digest).rename(self._root / _TRASH / digest)
+
+    def restore(self, digest: str) -> None:
+        """Undo `discard`, unless the bytes were put anew meanwhile."""
+        with suppress(FileExistsError, FileNotFoundError):
+            self.path(digest).hardlink_to(self._root / _TRASH / digest)
+        self.forget(digest)
+
+    def forget(self, digest: str) -> None:
+        """Delete what `discard` put aside, after the commit that deleted its row."""
+        (self._root / _TRASH / digest).unlink(missing_ok=True)
+
+    def discarded(self) -> list[str]:
+        """Digests whose bytes were put aside, by a collector that has died."""
+        return [path.name for path in (self._root / _TRASH).iterdir()]
 
     def incoming(self) -> Iterator[Path]:
         """The scratch files, those of dead processes among them."""

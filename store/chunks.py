@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from store import events, streams
+from store.blobs import pin
 from store.errors import Conflict, FenceLost, NotFound
 from store.locks import locked
 from store.models import Chunk, Json, Stream, new_id
@@ -47,6 +48,7 @@ def add(session: Session, stream: Stream, payload: Payload) -> tuple[Chunk, bool
     stream = streams.lock(session, stream.id)
     if known := _live(session, stream.id, payload.digest):
         return known, True
+    pin(session, payload.digest)
     chunk = Chunk(
         id=new_id("chk"),
         stream_id=stream.id,
@@ -144,7 +146,7 @@ def claim_admission(session: Session, chunk_id: str, *, stale_s: float) -> Admis
     if chunk.heartbeat_at is not None:  # a heartbeat that went stale is a death
         chunk.deaths += 1
     if chunk.deaths >= MAX_DEATHS:
-        reject(session, stream, chunk, f"decoding it killed {chunk.deaths} workers", report=None)
+        reject(session, stream, chunk, _last_words(chunk), report=None)
         return None
     chunk.attempt += 1
     chunk.heartbeat_at = func.clock_timestamp()
@@ -163,12 +165,17 @@ def beat(session: Session, claim: Admission) -> bool:
     return beaten is not None
 
 
-def hand_back(session: Session, claim: Admission, *, failed: bool = False) -> None:
-    """Give up the claim on purpose: the chunk is free at once; a failure counts as a death."""
+def hand_back(session: Session, claim: Admission, *, error: str | None = None) -> None:
+    """End the claim on purpose: the chunk is free at once. An error counts as a death.
+
+    It ends the claim, so that a second try, after a commit whose answer was lost, does nothing.
+    """
+    failure = {} if error is None else {"error": error, "deaths": Chunk.deaths + 1}
     session.execute(
         update(Chunk)
         .where(Chunk.id == claim.chunk_id, Chunk.attempt == claim.attempt)
-        .values(heartbeat_at=None, deaths=Chunk.deaths + int(failed))
+        .where(Chunk.state == ChunkState.RECEIVED)
+        .values(heartbeat_at=None, attempt=Chunk.attempt + 1, **failure)
     )
 
 
@@ -185,8 +192,10 @@ def admit(
 ) -> None:
     """The chunk's canonical file is written; it waits for its cycle."""
     check_chunk_move(chunk.state, ChunkState.ADMITTED)
+    pin(session, file_digest)
     chunk.state = ChunkState.ADMITTED
     chunk.file_digest = file_digest
+    chunk.error = None
     chunk.report = report
     chunk.images, chunk.refused = report["images"], report["refused"]
     chunk.admitted_at = func.clock_timestamp()
@@ -247,6 +256,12 @@ def unattended(session: Session, *, stale_s: float, per_stream: int = 8) -> Sequ
     return session.scalars(
         select(free.c.id).where(free.c.place <= per_stream).order_by(free.c.place, free.c.stream_id)
     ).all()
+
+
+def _last_words(chunk: Chunk) -> str:
+    if chunk.error is None:
+        return f"decoding it killed {chunk.deaths} workers"
+    return f"admitting it failed {chunk.deaths} times, the last time with: {chunk.error}"
 
 
 def _held(session: Session, chunk: Chunk, stale_s: float) -> bool:

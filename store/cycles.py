@@ -22,6 +22,7 @@ from store.states import ACTIVE, ChunkState, CycleState, Stage, check_chunk_move
 
 MAX_DEATHS = 20  # of workers, without progress in between
 MAX_EXCEPTIONS = 3  # of the cycle's own
+LEARN = "learn"  # the strategy of a first version, which has nothing to unlearn
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def claim_next(session: Session, stream_id: int, *, worker: str, stale_s: float)
         return None
     cycle.attempt += 1
     cycle.worker = worker
-    cycle.heartbeat_at = cycle.stage_started_at = func.clock_timestamp()
+    cycle.heartbeat_at = func.clock_timestamp()
+    cycle.stage_started_at = None  # what the stage before a takeover cost is not known
     if cycle.state is CycleState.QUEUED:
         check_cycle_move(cycle.state, CycleState.RUNNING)
         cycle.state = CycleState.RUNNING
@@ -76,7 +78,7 @@ def _begin(session: Session, stream: Stream) -> Cycle | None:
         id=new_id("cyc"),
         stream_id=stream.id,
         state=CycleState.QUEUED,
-        strategy=stream.policies["unlearn"]["strategy"],
+        strategy=LEARN if parent is None else stream.policies["unlearn"]["strategy"],
         parent=champion,
         replay=[chunk.id for chunk in chunks.learned(session, stream)],
         seed=stream.seed,
@@ -217,6 +219,7 @@ def record_exception(session: Session, claim: Claim, error: str) -> None:
     stream = streams.lock(session, claim.stream_id)
     cycle = fenced(session, claim)
     cycle.exceptions += 1
+    cycle.attempt += 1  # the claim ends: tried again after a lost answer, this counts once
     cycle.heartbeat_at = None
     cycle.error = error
     if cycle.exceptions >= MAX_EXCEPTIONS:
@@ -224,11 +227,12 @@ def record_exception(session: Session, claim: Claim, error: str) -> None:
 
 
 def hand_back(session: Session, claim: Claim) -> None:
-    """Give up the claim on purpose: the cycle is free at once, and nobody died."""
+    """End the claim on purpose: the cycle is free at once, and nobody died."""
     session.execute(
         update(Cycle)
         .where(Cycle.id == claim.cycle_id, Cycle.attempt == claim.attempt)
-        .values(heartbeat_at=None)
+        .where(Cycle.state == CycleState.RUNNING)
+        .values(heartbeat_at=None, attempt=Cycle.attempt + 1)
     )
 
 

@@ -27,10 +27,16 @@ def failpoint(name: str) -> None:
     if file is not None:
         wanted = file.read_text() if file.exists() else ""
     place, _, action = wanted.rpartition(":")
-    if place == name:
-        if file is not None:
-            file.unlink()
+    if place == name and (file is None or _is_first(file)):
         _act(name, action)
+
+
+def _is_first(file: Path) -> bool:
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _act(name: str, action: str) -> None:

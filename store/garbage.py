@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from store.blobs import Blobs
@@ -26,6 +26,7 @@ def collect(database: Database, blobs: Blobs) -> int:
     Returns:
         How many were deleted.
     """
+    _finish_interrupted(database, blobs)
     with database.begin() as session:
         candidates = session.scalars(select(Blob.digest).where(_is_garbage()).limit(_AT_ONCE)).all()
     deleted = sum(_delete(database, blobs, digest) for digest in candidates)
@@ -34,17 +35,34 @@ def collect(database: Database, blobs: Blobs) -> int:
 
 
 def _delete(database: Database, blobs: Blobs, digest: str) -> bool:
-    with database.begin() as session:
-        locked = session.scalar(
-            select(Blob.digest)
-            .where(Blob.digest == digest, _is_garbage())
-            .with_for_update(skip_locked=True)
-        )
-        if locked is None:
-            return False
-        blobs.delete(digest)
-        session.execute(delete(Blob).where(Blob.digest == digest))
+    try:
+        with database.begin() as session:
+            if session.scalar(_garbage_row(digest)) is None:
+                return False
+            # put aside first: should the lock be lost before the commit, the bytes come back
+            blobs.discard(digest)
+            session.execute(delete(Blob).where(Blob.digest == digest))
+    except BaseException:
+        blobs.restore(digest)
+        raise
+    blobs.forget(digest)
     return True
+
+
+def _garbage_row(digest: str) -> Select[str]:
+    query = select(Blob.digest).where(Blob.digest == digest, _is_garbage())
+    return query.with_for_update(skip_locked=True)
+
+
+def _finish_interrupted(database: Database, blobs: Blobs) -> None:
+    """What a collector that died had put aside: back where its row is left, gone otherwise."""
+    for digest in blobs.discarded():
+        with database.begin() as session:
+            row = session.scalar(select(Blob.digest).where(Blob.digest == digest))
+        if row is None:
+            blobs.forget(digest)
+        else:
+            blobs.restore(digest)
 
 
 def _is_garbage() -> ColumnElement[bool]:
@@ -54,9 +72,9 @@ def _is_garbage() -> ColumnElement[bool]:
         select(Chunk.id).where(Chunk.digest == Blob.digest).exists(),
         select(Chunk.id).where(Chunk.file_digest == Blob.digest).exists(),
         select(Version.version)
-        .where(or_(Version.digest == Blob.digest, Version.sidecar_digest == Blob.digest))
-        .where(Version.state != VersionState.WEIGHTS_DELETED)
+        .where(Version.digest == Blob.digest, Version.state != VersionState.WEIGHTS_DELETED)
         .exists(),
+        select(Version.version).where(Version.sidecar_digest == Blob.digest).exists(),
         select(Cycle.id)
         .where(Cycle.resume_digest == Blob.digest, Cycle.state.in_(ACTIVE))
         .exists(),

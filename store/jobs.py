@@ -8,7 +8,7 @@ LEARN_QUEUE = "learn"
 
 ADMIT_CHUNK = "lure.admit_chunk"  # (chunk_id)
 PROCESS_NEXT = "lure.process_next"  # (stream_id)
-SWEEP = "lure.sweep"  # ()
+SWEEP = "lure.sweep"  # (queue); beat sends it to each queue
 COLLECT_GARBAGE = "lure.collect_garbage"  # ()
 
 QUEUE_OF = {

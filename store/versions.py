@@ -6,13 +6,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from store import events
+from store.blobs import pin
 from store.errors import NotFound
 from store.models import Stream, Version
 from store.pages import Page, fetch
 
 
 def add(session: Session, stream: Stream, version: Version) -> Version:
-    """Give the version its number and insert it. The stream's row must be locked."""
+    """Give the version its number and insert it. The stream's row must be locked.
+
+    Raises:
+        BlobMissing: Its bytes were collected meanwhile.
+    """
+    pin(session, version.digest, version.sidecar_digest)
     version.stream_id = stream.id
     version.version = stream.next_version
     stream.next_version += 1

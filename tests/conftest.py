@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,20 @@ from store.bus import Bell
 from store.engine import Database
 from store.models import Base
 from store.settings import StoreSettings
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a CUDA device where there is none."""
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if on_gpu and not _has_cuda():
+        config.hook.pytest_deselected(items=on_gpu)
+        items[:] = [item for item in items if item not in on_gpu]
+
+
+def _has_cuda() -> bool:
+    # asked of a process of its own: torch is slow to load, and most runs need it not at all
+    code = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+    return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @dataclass(frozen=True)
@@ -88,3 +104,4 @@ def empty(database_url: str) -> None:
         with connection.transaction():
             for table in reversed(Base.metadata.sorted_tables):
                 connection.execute(f"DELETE FROM {table.name}")
+            connection.execute("SELECT setval(pg_get_serial_sequence('events', 'id'), 1, false)")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from sqlalchemy.dialects.postgresql import insert
+
 from store import aliases, chunks, cycles, streams, versions
 from store.engine import Database
-from store.models import Chunk, Stream, Version
+from store.models import Blob, Chunk, Stream, Version
 from store.states import VersionState
 
 POLICIES: dict[str, Any] = {
@@ -23,6 +25,15 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def blob(database: Database, content: str) -> str:
+    """The digest of some content, with the row of a blob; the bytes are not stored."""
+    digest = digest_of(content)
+    row = insert(Blob).values(digest=digest, size_bytes=1, keep_s=3600)
+    with database.begin() as session:
+        session.execute(row.on_conflict_do_nothing())
+    return digest
+
+
 def create_stream(database: Database, name: str = "digits", **fields: Any) -> Stream:
     """A stream; classes and input open unless given."""
     values = {"architecture": "resnet20s", "recipe": {}, "policies": POLICIES, "seed": 0} | fields
@@ -32,7 +43,7 @@ def create_stream(database: Database, name: str = "digits", **fields: Any) -> St
 
 def create_chunk(database: Database, stream: Stream, content: str = "a", **fields: Any) -> Chunk:
     """A received chunk; its bytes are not stored."""
-    values = {"digest": digest_of(content), "media_type": "application/zip", "size_bytes": 1}
+    values = {"digest": blob(database, content), "media_type": "application/zip", "size_bytes": 1}
     with database.begin() as session:
         chunk, _ = chunks.add(session, stream, chunks.Payload(**(values | fields)))
     return chunk
@@ -41,6 +52,7 @@ def create_chunk(database: Database, stream: Stream, content: str = "a", **field
 def admit_chunk(database: Database, stream: Stream, chunk: Chunk) -> Chunk:
     """Take a received chunk to `admitted` as a worker would; its file is not stored."""
     report = {"images": 10, "refused": 0, "items": []}
+    file_digest = blob(database, chunk.id)
     with database.begin() as session:
         claim = chunks.claim_admission(session, chunk.id, stale_s=10)
         assert claim is not None, "another chunk must be admitted first"
@@ -49,7 +61,7 @@ def admit_chunk(database: Database, stream: Stream, chunk: Chunk) -> Chunk:
         streams.fix_shape(
             locked, classes=["0", "1"], input_spec={"channels": 1, "height": 8, "width": 8}
         )
-        chunks.admit(session, locked, row, file_digest=digest_of(chunk.id), report=report)
+        chunks.admit(session, locked, row, file_digest=file_digest, report=report)
     return row
 
 
@@ -61,6 +73,7 @@ def create_version(
         number = streams.get(session, stream.name).next_position
     chunk = create_chunk(database, stream, f"{stream.name}/{number}")
     admit_chunk(database, stream, chunk)
+    weights, sidecar = (blob(database, f"{chunk.id}/{part}") for part in ("weights", "sidecar"))
     with database.begin() as session:
         claim = cycles.claim_next(session, stream.id, worker="factory", stale_s=10)
         assert claim is not None
@@ -76,8 +89,8 @@ def create_version(
             "metrics": {"accuracy": 0.9},
             "verdict": {"outcome": "unjudged"},
             "environment": {},
-            "digest": digest_of(f"{cycle.id}/weights"),
-            "sidecar_digest": digest_of(f"{cycle.id}/sidecar"),
+            "digest": weights,
+            "sidecar_digest": sidecar,
             "size_bytes": 1,
         }
         version = versions.add(session, locked, Version(**(values | fields)))

@@ -25,7 +25,7 @@ from store.failpoint import failpoint
 from store.models import Chunk, Stream
 from store.states import ChunkState
 from worker.context import Context
-from worker.errors import Interrupted, Refused
+from worker.errors import Interrupted, Refused, is_of_the_machine
 from worker.heartbeat import Heartbeat
 from worker.items import Decoded, Decoder, Tally, common_shape
 
@@ -85,10 +85,11 @@ def admit(context: Context, chunk_id: str) -> chunks.Admission | None:
         log.info("admission handed back", extra={"chunk": chunk_id})
     except DatabaseAway as away:
         log.warning("left to be done again: %s", away, extra={"chunk": chunk_id})
-    except Exception:
+    except Exception as error:
         log.exception("the admission raised", extra={"chunk": chunk_id})
+        told = None if is_of_the_machine(error) else repr(error)
         with suppress(DatabaseAway):  # then the heartbeat goes stale, which is a death too
-            context.transact(lambda session: chunks.hand_back(session, claim, failed=True))
+            context.transact(lambda session: chunks.hand_back(session, claim, error=told))
     return claim
 
 

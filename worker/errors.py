@@ -7,6 +7,12 @@ WorkerError
 
 from __future__ import annotations
 
+import errno
+
+_PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE}
+)
+
 
 class WorkerError(Exception):
     """A decision, not a fault."""
@@ -18,3 +24,13 @@ class Interrupted(WorkerError):
 
 class Refused(WorkerError):
     """The chunk is to be rejected; the message is the reason shown to its owner."""
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether a fault is the machine's (a full disk, no file handle left), not the data's.
+
+    It passes when somebody mends the machine; no chunk and no cycle may be given up for it.
+    """
+    return isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno in _PASSING
+    )

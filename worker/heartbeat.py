@@ -98,6 +98,8 @@ class Heartbeat:
                     self._lost.set()
         except DatabaseAway as error:
             log.warning("no heartbeat: %s", error)
+        except Exception:  # a thread that died of it would leave nobody to notice a lost claim
+            log.exception("no heartbeat")
 
     def _leave(self) -> None:
         log.warning("told to stop, and no end of this step in sight: leaving it to be resumed")

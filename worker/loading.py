@@ -58,21 +58,22 @@ def open_work(context: Context, claim: cycles.Claim) -> Work:
 
 def load(context: Context, claim: cycles.Claim, work: Work) -> Task:
     """Map the chunk files, read the parent's bytes, and fix what the stream leaves open."""
-    use_threads(context.settings.threads)
     stream = work.stream
     assert stream.classes is not None, "admission fixes the class list"
+    assert stream.input is not None, "admission fixes the input"
     new = data.load(_paths(context, work.new), stream.classes, "cpu")
     past = data.load(_paths(context, work.past), stream.classes, "cpu") if work.past else None
     config = CycleConfig(
         architecture=stream.architecture,
         classes=tuple(stream.classes),
-        input=InputSpec.from_dict(stream.input or {}),
+        input=InputSpec.from_dict(stream.input),
         normalisation=_normalisation(context, claim, stream, new),
         recipe=Recipe.from_dict(stream.recipe),
         unlearn=Unlearn.from_dict(stream.policies["unlearn"]),
         seed=derive_seed(work.cycle.seed, work.cycle.ordinal),
         device=context.settings.device,
     )
+    use_threads(context.settings.threads, config)
     parent = None if work.parent is None else read_version(context, work.parent)
     return Task(parent, CycleData(new, past), config)
 
@@ -84,8 +85,11 @@ def read_version(context: Context, version: Version) -> Checkpoint:
 
 
 def _paths(context: Context, wanted: Sequence[Chunk]) -> list[Path]:
-    digests = [chunk.file_digest for chunk in wanted]
-    return [context.blobs.path(digest) for digest in digests if digest is not None]
+    paths = []
+    for chunk in wanted:
+        assert chunk.file_digest is not None, f"{chunk.id} is {chunk.state} without a file"
+        paths.append(context.blobs.path(chunk.file_digest))
+    return paths
 
 
 def _normalisation(

@@ -15,10 +15,11 @@ from lure_core.cycle import CycleResult, Start, run_cycle
 from lure_core.errors import BadCheckpoint
 from store import cycles, jobs
 from store.errors import BlobDamaged, BlobMissing, DatabaseAway, FenceLost
+from store.failpoint import failpoint
 from store.states import Stage
 from worker import loading, promotion
 from worker.context import Context
-from worker.errors import Interrupted
+from worker.errors import Interrupted, is_of_the_machine
 from worker.heartbeat import Heartbeat
 from worker.loading import Work
 from worker.progress import Record
@@ -58,8 +59,11 @@ def process_next(context: Context, stream_id: int) -> cycles.Claim | None:
         return claim
     except Exception as error:
         log.exception("the cycle raised", extra={"cycle": claim.cycle_id})
-        _record(context, claim, error)
-        return claim  # tried again by the next sweep: a full disk may be gone by then
+        if is_of_the_machine(error):
+            heartbeat.hand_back()
+        else:
+            _record(context, claim, error)
+        return claim  # tried again by the next sweep
     context.wake(jobs.PROCESS_NEXT, stream_id)
     return claim
 
@@ -84,6 +88,7 @@ def _learn(context: Context, claim: cycles.Claim, heartbeat: Heartbeat) -> None:
     record.enter(Stage.PROMOTE)
     while not promotion.promote(context, candidate, verdict):
         verdict = judge()  # the champion was moved meanwhile
+    failpoint("cycle.promoted")
     log.info("cycle done: %s", verdict.outcome, extra={"cycle": claim.cycle_id})
 
 

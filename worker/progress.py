@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from worker.context import Context
 from worker.errors import Interrupted
 from worker.figures import storable
 from worker.heartbeat import Heartbeat
+
+log = logging.getLogger(__name__)
 
 _REPORT_EVERY_S = 0.2  # epochs of a small stream last milliseconds
 
@@ -99,11 +102,14 @@ class Record:
         if progress.state is None:
             return None
         state = progress.state()
-        digest = self.context.patiently(
-            lambda: self.context.blobs.put_bytes(state, keep_s=KEEP_RESUME_S)
-        )
         self._saved_at = time.monotonic()
-        return digest
+        try:
+            return self.context.patiently(
+                lambda: self.context.blobs.put_bytes(state, keep_s=KEEP_RESUME_S)
+            )
+        except OSError as error:  # going on without is better than giving up what was learned
+            log.warning("no resume state stored: %s", error)
+            return None
 
 
 def _shown(progress: Progress) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from lure_core.checkpoint import restore
 from lure_core.cycle import Checkpoint, CycleResult
 from store import aliases, cycles, events, streams, versions
 from store.engine import Session
-from store.models import Alias, Cycle, Stream, Version
+from store.models import Cycle, Stream, Version
 from store.states import VersionState
 from worker import gate, loading
 from worker.context import Context
@@ -83,7 +83,7 @@ def promote(context: Context, candidate: Candidate, verdict: gate.Verdict) -> bo
         stream = streams.lock(session, candidate.claim.stream_id)
         cycle = cycles.fenced(session, candidate.claim)
         # no alias moves without the stream's lock, so this holds until the commit
-        champion = _champion_alias(session, stream)
+        champion = aliases.champion(session, stream)
         if verdict.champion_version != (champion and champion.version):
             return False
         told = verdict.record(held=champion is not None and champion.hold)
@@ -113,10 +113,6 @@ def _is_finite(checkpoint: Checkpoint) -> bool:
 def _champion(session: Session, stream: Stream) -> Version | None:
     number = aliases.version_of(session, stream.id, aliases.CHAMPION)
     return None if number is None else versions.get(session, stream, number)
-
-
-def _champion_alias(session: Session, stream: Stream) -> Alias | None:
-    return {a.name: a for a in aliases.of_stream(session, stream)}.get(aliases.CHAMPION)
 
 
 def _row(session: Session, candidate: Candidate, verdict: dict[str, Any]) -> Version:

@@ -11,7 +11,7 @@ class WorkerSettings(StoreSettings):
     """Read from `LURE_*` environment variables like the shared ones."""
 
     device: str = Field("auto", description="Where cycles run: auto, cpu, mps, cuda or cuda:N")
-    threads: int = Field(0, ge=0, description="Threads of one cycle; 0: as many as there are CPUs")
+    threads: int = Field(0, ge=0, description="Threads of one cycle; 0: by the size of its batches")
     decoders: int = Field(2, ge=1, le=64, description="Images that one admission decodes at once")
     resume_every_s: float = Field(
         30.0, ge=0, description="Least seconds between two resume states within the relearning"
