@@ -51,7 +51,7 @@ def test_two_thinned_chunks_are_learned_and_each_version_predicts(api: Api) -> N
     chunks = [api.push(stream, thinned(number, every=16)) for number in (0, 1)]
     api.wait_learned(stream, *chunks)
     first, second = reversed(api.client.versions(stream)["items"])
-    assert (first["strategy"], second["parent"]) == ("lure", 1)
+    assert (first["strategy"], second["strategy"], second["parent"]) == ("learn", "lure", 1)
     label, image = an_image(7)
     for version in (1, 2):
         answer = api.client.predict(stream, [image], version=str(version), top_k=10)

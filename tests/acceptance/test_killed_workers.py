@@ -20,6 +20,7 @@ class Veteran:
     """A stream with one version, so that the next cycle has every stage."""
 
     api: Api
+    admit: Child
     learn: Child
     stream: str
     chunks: list[str]
@@ -47,9 +48,8 @@ class Veteran:
 def veteran(new_world: Callable[..., World]) -> Iterator[Veteran]:
     world = new_world()
     world.beat()
-    world.admit()
-    api, learn = world.api(), world.learn()
-    veteran = Veteran(api, learn, api.create_stream(), [])
+    admit, learn, api = world.admit(), world.learn(), world.api()
+    veteran = Veteran(api, admit, learn, api.create_stream(), [])
     veteran.push()
     veteran.check()
     yield veteran
@@ -77,6 +77,26 @@ def test_a_decoder_killed_in_admission_loses_nothing(veteran: Veteran) -> None:
     veteran.world.trap.write_text("admit.decode:kill")
     veteran.push()
     veteran.push()
+    veteran.check()
+    assert not veteran.world.trap.exists()
+
+
+def test_an_admit_worker_killed_whole_on_the_first_chunk_loses_nothing(veteran: Veteran) -> None:
+    """The chunk that fixes the stream's shape; the admit worker dies with all its processes."""
+    api, world = veteran.api, veteran.world
+    stream = api.create_stream()
+    world.trap.write_text("admit.decode:kill-group")
+    chunks = [api.push_digits(stream, 0), api.push_digits(stream, 60)]
+    wait_exit(veteran.admit, world)
+    veteran.admit = world.admit()
+    api.wait_learned(stream, *chunks)
+    check_learned_once_in_order(api.client, stream, chunks)
+
+
+def test_a_worker_killed_between_commit_and_wake_loses_nothing(veteran: Veteran) -> None:
+    veteran.world.trap.write_text("cycle.promoted:kill")
+    veteran.push()
+    veteran.push()  # nobody but the sweeper wakes this one
     veteran.check()
     assert not veteran.world.trap.exists()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store import aliases
+from store import aliases, versions
 from store.aliases import CHAMPION, LATEST, PREVIOUS, Move
 from store.engine import Database
 from store.errors import Conflict, NotFound, PreconditionFailed
@@ -108,3 +108,12 @@ def test_a_contaminated_version_cannot_be_champion(database: Database, stream: S
     bad = create_version(database, stream, champion=False, state=VersionState.CONTAMINATED)
     with database.begin() as session, pytest.raises(Conflict, match="contaminated"):
         aliases.move(session, stream, CHAMPION, Move(bad.version, "bo", ""))
+
+
+def test_a_champion_that_may_not_be_served_any_more_can_be_left(
+    database: Database, stream: Stream
+) -> None:
+    with database.begin() as session:
+        versions.get(session, stream, 3).state = VersionState.CONTAMINATED
+    assert rollback(database, stream) == 2
+    assert version_of(database, stream, PREVIOUS) == 3

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from store import garbage
-from store.blobs import Blobs
+from store.blobs import Blobs, pin
 from store.engine import Database
 from store.errors import BlobDamaged, BlobMissing
 from store.models import Blob
@@ -110,3 +111,65 @@ def test_the_scratch_files_of_dead_processes_are_cleared(database: Database, blo
     os.utime(old, (a_day_ago, a_day_ago))
     garbage.collect(database, blobs)
     assert [path.name for path in Path(old.parent).iterdir()] == ["young"]
+
+
+def test_bytes_reach_the_disk_before_they_are_named(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    really = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    digest = blobs.put_bytes(b"x")
+    home = blobs.path(digest).parent
+    assert synced[0].startswith(str(blobs.root / "incoming"))
+    assert synced[1:] == [str(home), str(home.parent), str(blobs.root)]
+
+
+def test_a_put_waits_for_a_collector_of_the_same_bytes(database: Database, blobs: Blobs) -> None:
+    digest = blobs.put_bytes(b"x")
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin() as collector:
+            collector.execute(sa.select(Blob).where(Blob.digest == digest).with_for_update())
+            put = pool.submit(blobs.put_bytes, b"x")
+            blobs.discard(digest)
+            collector.execute(sa.delete(Blob).where(Blob.digest == digest))
+            assert not put.done()
+        blobs.forget(digest)
+        assert put.result(timeout=10) == digest
+    assert blobs.read(digest) == b"x"
+    with database.begin() as session:
+        pin(session, digest)
+
+
+def test_a_collector_that_fails_puts_the_bytes_back(
+    database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = blobs.put_bytes(b"x")
+    age(database, digest)
+    really = blobs.discard
+
+    def discard_and_die(one: str) -> None:
+        really(one)
+        raise RuntimeError
+
+    monkeypatch.setattr(blobs, "discard", discard_and_die)
+    with pytest.raises(RuntimeError):
+        garbage.collect(database, blobs)
+    assert blobs.read(digest) == b"x"
+
+
+def test_what_a_dead_collector_left_is_settled_by_the_next(
+    database: Database, blobs: Blobs
+) -> None:
+    named, unnamed = blobs.put_bytes(b"named"), blobs.put_bytes(b"unnamed")
+    for digest in (named, unnamed):
+        blobs.discard(digest)
+    with database.begin() as session:
+        session.execute(sa.delete(Blob).where(Blob.digest == unnamed))
+    garbage.collect(database, blobs)
+    assert files(blobs) == [named]

@@ -8,7 +8,7 @@ import pytest
 
 from store import chunks, cycles, streams
 from store.engine import Database
-from store.errors import Conflict, FenceLost, NotFound
+from store.errors import BlobMissing, Conflict, FenceLost, NotFound
 from store.states import ChunkState
 from tests.factories import admit_chunk, create_chunk, create_stream, create_version, digest_of
 
@@ -147,3 +147,37 @@ def test_a_chunk_of_another_stream_is_not_found(database: Database) -> None:
     other = create_stream(database, "b")
     with database.begin() as session, pytest.raises(NotFound):
         chunks.get(session, other, chunk.id)
+
+
+def test_an_admission_that_failed_twice_over_a_lost_answer_counts_once(database: Database) -> None:
+    stream = create_stream(database)
+    chunk = create_chunk(database, stream)
+    claimed = claim(database, chunk.id)
+    assert claimed is not None
+    for _ in range(2):
+        with database.begin() as session:
+            chunks.hand_back(session, claimed, error="ValueError()")
+    with database.begin() as session:
+        found = chunks.get(session, stream, chunk.id)
+    assert (found.deaths, found.error) == (1, "ValueError()")
+
+
+def test_a_chunk_whose_admission_keeps_failing_is_rejected_with_the_fault(
+    database: Database,
+) -> None:
+    stream = create_stream(database)
+    chunk = create_chunk(database, stream)
+    while claimed := claim(database, chunk.id):
+        with database.begin() as session:
+            chunks.hand_back(session, claimed, error="ValueError('no')")
+    with database.begin() as session:
+        rejected = chunks.get(session, stream, chunk.id)
+    assert rejected.state is ChunkState.REJECTED
+    assert rejected.error == "admitting it failed 5 times, the last time with: ValueError('no')"
+
+
+def test_a_row_never_names_bytes_that_were_collected(database: Database) -> None:
+    stream = create_stream(database)
+    payload = chunks.Payload(digest_of("collected meanwhile"), "application/zip", 1)
+    with database.begin() as session, pytest.raises(BlobMissing):
+        chunks.add(session, stream, payload)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from store import chunks, cycles, streams
 from store.engine import Database
@@ -179,3 +180,43 @@ def test_the_streams_with_work_and_no_worker_are_found(database: Database) -> No
     with database.begin() as session:
         assert cycles.unattended(session, stale_s=10) == [waiting.id]
         assert set(cycles.unattended(session, stale_s=0)) == {waiting.id, held.id}
+
+
+def test_an_exception_recorded_twice_counts_once(database: Database) -> None:
+    stream = create_stream(database)
+    admit_chunk(database, stream, create_chunk(database, stream))
+    claimed = must_claim(database, stream)
+    with database.begin() as session:
+        cycles.record_exception(session, claimed, "boom")
+    with pytest.raises(FenceLost), database.begin() as session:  # its answer was lost
+        cycles.record_exception(session, claimed, "boom")
+    assert read(database, stream, claimed).exceptions == 1
+
+
+def test_the_database_itself_allows_one_active_cycle_a_stream(database: Database) -> None:
+    stream = create_stream(database)
+    with database.begin() as session:
+        session.add(active_cycle(stream, "cyc_1"))
+    with pytest.raises(IntegrityError, match="uq_cycles_one_active"), database.begin() as session:
+        session.add(active_cycle(stream, "cyc_2"))
+
+
+def active_cycle(stream: Stream, cycle_id: str) -> Cycle:
+    return Cycle(
+        id=cycle_id,
+        stream_id=stream.id,
+        state=CycleState.RUNNING,
+        strategy="lure",
+        replay=[],
+        seed=0,
+        ordinal=1,
+    )
+
+
+def test_a_first_cycle_learns_and_the_next_unlearns(database: Database) -> None:
+    stream = create_stream(database)
+    create_version(database, stream)
+    create_version(database, stream)
+    with database.begin() as session:
+        page = cycles.page(session, stream, size=10)
+    assert [cycle.strategy for cycle in reversed(page.items)] == ["learn", "lure"]

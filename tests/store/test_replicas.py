@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from store import aliases, chunks, replicas
 from store.engine import Database
-from store.models import Stream
+from store.models import Replica, Stream
 from tests.factories import create_stream, create_version
 
 
@@ -63,7 +63,9 @@ def test_a_replica_whose_lease_is_out_is_not_waited_for(database: Database) -> N
     renew(database, "dead")
     assert not report(database, stream, "alive", 1)
     with database.begin() as session:
-        replicas.leave(session, "dead")
+        old = text("clock_timestamp() - interval '11 seconds'")
+        session.execute(update(Replica).where(Replica.id == "dead").values(seen_at=old))
+    with database.begin() as session:
         assert replicas.settle(session, stream, 1, stale_s=10)
     assert served(database, stream) == [True]
 

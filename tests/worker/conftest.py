@@ -83,9 +83,6 @@ class Bench:
         with self.database.begin() as session:
             return query(session, *args, **kwargs)
 
-    def stream_now(self, stream: Stream) -> Stream:
-        return self.read_stream(stream.name)
-
     def read_stream(self, name: str) -> Stream:
         return self.read(streams.get, name)
 
@@ -95,7 +92,6 @@ class Bench:
         return [version.digest for version in page.items]
 
     def version(self, stream: Stream, number: int) -> Version:
-
         return self.read(versions.get, stream, number)
 
 

@@ -71,7 +71,7 @@ def test_the_first_good_chunk_fixes_the_shape_and_wakes_who_waited(bench: Bench)
     first, second = (bench.upload(stream, digits_zip(part)) for part in (range(40), range(40, 80)))
     assert admit(bench.context, second.id) is None
     assert admit(bench.context, first.id) is not None
-    fixed = bench.stream_now(stream)
+    fixed = bench.read_stream(stream.name)
     assert (fixed.classes, fixed.input) == (TEN, SPEC)
     assert (jobs.ADMIT_CHUNK, second.id) in bench.wakes.sent
     assert admit(bench.context, second.id) is not None
@@ -82,7 +82,7 @@ def test_mixed_sizes_take_the_most_frequent(bench: Bench) -> None:
     large = {f"0/large{i}.png": png(np.full((20, 16), i, np.uint8)) for i in range(3)}
     chunk = bench.upload(stream, digits_zip(range(40), large))
     admit(bench.context, chunk.id)
-    assert bench.stream_now(stream).input == SPEC
+    assert bench.read_stream(stream.name).input == SPEC
     assert bench.chunk(chunk).images == 43
 
 
@@ -93,7 +93,7 @@ def test_sides_out_of_range_are_scaled_together(bench: Bench) -> None:
         labels=np.arange(40) % 2,
     )
     admit(bench.context, bench.upload(stream, tiny, NPZ).id)
-    assert bench.stream_now(stream).input == {"channels": 1, "height": 8, "width": 12}
+    assert bench.read_stream(stream.name).input == {"channels": 1, "height": 8, "width": 12}
 
 
 def test_bad_items_among_good_ones_are_listed(bench: Bench) -> None:
@@ -154,7 +154,7 @@ def test_a_chunk_with_no_good_item_is_rejected_and_holds_up_nobody(bench: Bench)
     assert set(reasons(rejected.report or {})) == {"0/a.png", "1/b.png"}
     assert (jobs.ADMIT_CHUNK, good.id) in bench.wakes.sent
     admit(bench.context, good.id)
-    assert bench.stream_now(stream).classes == TEN
+    assert bench.read_stream(stream.name).classes == TEN
 
 
 def test_one_class_alone_cannot_fix_the_class_list(bench: Bench) -> None:
@@ -164,7 +164,7 @@ def test_one_class_alone_cannot_fix_the_class_list(bench: Bench) -> None:
     admit(bench.context, chunk.id)
     assert bench.chunk(chunk).state is ChunkState.REJECTED
     assert "at least two classes" in (bench.chunk(chunk).error or "")
-    assert bench.stream_now(stream).classes is None
+    assert bench.read_stream(stream.name).classes is None
 
 
 def test_a_chunk_without_training_images_is_rejected(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -214,3 +215,20 @@ def test_a_cycle_told_to_stop_saves_its_state_and_is_free_at_once(
     process_next(another().context, stream.id)
     assert bench.cycles(stream)[0].deaths == 0
     assert bench.version(stream, 1).digest == bench.version(plain, 1).digest
+
+
+def test_a_full_disk_fails_no_cycle(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = bench.stream()
+    bench.admitted(stream, range(60))
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for _ in range(cycles.MAX_EXCEPTIONS + 1):
+        with monkeypatch.context() as patched:
+            patched.setattr(bench.context.blobs, "put_bytes", full)
+            process_next(bench.context, stream.id)
+    (cycle,) = bench.cycles(stream)
+    assert (cycle.state, cycle.exceptions) == (CycleState.RUNNING, 0)
+    process_next(bench.context, stream.id)
+    assert bench.chunks(stream)[0].version == 1

@@ -56,11 +56,11 @@ def test_the_first_claim_fixes_the_normalisation(bench: Bench) -> None:
     stream = bench.stream()
     bench.admitted(stream, range(100))
     process_next(bench.context, stream.id)
-    fixed = bench.stream_now(stream).normalisation
+    fixed = bench.read_stream(stream.name).normalisation
     assert fixed is not None
     bench.admitted(stream, range(100, 160))
     process_next(bench.context, stream.id)
-    assert bench.stream_now(stream).normalisation == fixed
+    assert bench.read_stream(stream.name).normalisation == fixed
 
 
 def test_too_few_judges_promote_unjudged(bench: Bench) -> None:
