@@ -137,10 +137,11 @@ class LureOfficial:
     """What the published code does, oddities and all, for comparison with it.
 
     Saliency from the first thirty-second of the batches of 100 (at least one) of the first share
-    of the data, augmented, with BatchNorm in training mode; biases and BatchNorm are scored and
-    counted; all ties at the border are chosen; biases are never reset, BatchNorm gains are redrawn
-    from U(-1, 1) and convolutions from He's uniform with a = √5, which is 1.7 to 2.45 times
-    narrower than these networks' own initialisation. Statistics are left as they are.
+    of the data (at least two images), augmented, with BatchNorm in training mode; where there is
+    but one image, in evaluation mode. Biases and BatchNorm are scored and counted; all ties at the
+    border are chosen; biases are never reset, BatchNorm gains are redrawn from U(-1, 1) and
+    convolutions from He's uniform with a = √5, which is 1.7 to 2.45 times narrower than these
+    networks' own initialisation. Statistics are left as they are.
     """
 
     settings: Unlearn
@@ -170,12 +171,14 @@ class LureOfficial:
     def choose(self, model: nn.Module, subset: Batches) -> snip.Chosen:
         """The unmodified pruner's mask over every parameter."""
         names = [name for name, _ in model.named_parameters()]
-        scores = snip.saliency(model, subset, names=names, how="abs_batch", training=True)
+        training = len(subset.samples) > 1  # BatchNorm refuses a lone image at 1x1 positions
+        scores = snip.saliency(model, subset, names=names, how="abs_batch", training=training)
         return snip.official(scores, self.settings.fraction)
 
     def _subset(self, data: Batches, generator: Generator) -> Batches:
         # The published `--snip_size` sets this share and the share reset alike.
-        share = max(1, round(self.settings.fraction * len(data.samples)))
+        count = len(data.samples)
+        share = min(count, max(2, round(self.settings.fraction * count)))
         batches = max(1, math.ceil(share / self.batch_size) // 32)
         seen = data.take(torch.arange(min(share, batches * self.batch_size))).sized(self.batch_size)
         images = augment(seen.samples.images, how="crop-flip", generator=generator)

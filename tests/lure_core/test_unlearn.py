@@ -161,6 +161,17 @@ def test_the_official_preset_redraws_narrow_and_never_a_bias() -> None:
     assert report.subset_images == 45
 
 
+@pytest.mark.parametrize(("images", "scored"), [(1, 1), (3, 2), (7, 2)])
+def test_the_official_preset_takes_the_smallest_chunks(images: int, scored: int) -> None:
+    """At 8 px ResNet-18 ends on one pixel: BatchNorm would refuse a batch of one."""
+    model = create_net(1, "resnet18")
+    chosen = strategy(Unlearn(strategy="lure-official"))
+    report = chosen.apply(model, create_net(2, "resnet18"), create_batches(images), generator(3))
+    assert report.subset_images == scored
+    assert report.reset > 0
+    assert all(bool(value.isfinite().all()) for value in model.state_dict().values())
+
+
 @pytest.mark.parametrize("how", ["sum", "abs_batch", "abs_sample"])
 def test_every_saliency_resets_its_exact_share(how: str) -> None:
     _, report = forget("lure", saliency=how, subset_min=12, subset_fraction=0.0)
