@@ -125,9 +125,9 @@ def fit(learning: Learning, *, task: Task, on_epoch: Callable[[Epoch], None]) ->
 
 def learning_rate(recipe: Recipe, *, step: int, steps_per_epoch: int, epochs: int) -> float:
     """The learning rate of one step, counted from 0 over all epochs."""
-    if recipe.schedule == "step":
+    if recipe.schedule == "step":  # never below the full rate in the first epoch
         epoch = step // steps_per_epoch
-        passed = sum(epoch >= round(fraction * epochs) for fraction in recipe.milestones)
+        passed = sum(epoch >= max(1, round(fraction * epochs)) for fraction in recipe.milestones)
         return recipe.learning_rate * recipe.gamma**passed
     total = steps_per_epoch * epochs
     warm_up = max(1, total // 10)

@@ -50,11 +50,13 @@ def test_the_linear_schedule_warms_up_and_ends_near_zero() -> None:
     assert 0 < rates[-1] < 0.002
 
 
+@pytest.mark.parametrize("schedule", ["step", "linear"])
 @pytest.mark.parametrize("steps", [1, 2, 9])
-def test_the_shortest_schedules_learn_too(steps: int) -> None:
-    recipe = Recipe(schedule="linear")
-    for step in range(steps):
-        assert 0 < learning_rate(recipe, step=step, steps_per_epoch=steps, epochs=1) <= 0.1
+def test_the_shortest_schedules_learn_too(schedule: str, steps: int) -> None:
+    recipe = Recipe.from_dict({"schedule": schedule})
+    rates = [learning_rate(recipe, step=s, steps_per_epoch=steps, epochs=1) for s in range(steps)]
+    assert rates[0] == pytest.approx(0.1)
+    assert all(0 < rate <= 0.1 for rate in rates)
 
 
 def test_the_best_epoch_by_select_is_kept_and_of_equals_the_later() -> None:
