@@ -28,13 +28,11 @@ class Chosen:
 
     Attributes:
         masks: True where a weight was chosen, by parameter name.
-        count: How many.
         threshold: The highest score chosen; None where none was.
         ties: How many weights had just that score, chosen or not.
     """
 
     masks: dict[str, Tensor]
-    count: int
     threshold: float | None
     ties: int
 
@@ -82,14 +80,13 @@ def lowest(scores: Scores, count: int, generator: Generator) -> Chosen:
     flat = torch.cat([s.flatten() for s in scores.values()]).nan_to_num(nan=0.0).cpu()
     assert 0 <= count <= len(flat)
     if count == 0:
-        none = {name: torch.zeros_like(s, dtype=torch.bool) for name, s in scores.items()}
-        return Chosen(none, count, threshold=None, ties=0)
+        return _none(scores)
     threshold = flat.kthvalue(count).values
     chosen = flat < threshold
     ties = (flat == threshold).nonzero().flatten()
     drawn = torch.randperm(len(ties), generator=generator)[: count - int(chosen.sum())]
     chosen[ties[drawn]] = True
-    return Chosen(_unflatten(chosen, scores), count, float(threshold), len(ties))
+    return Chosen(_unflatten(chosen, scores), float(threshold), len(ties))
 
 
 def official(scores: Scores, fraction: float) -> Chosen:
@@ -100,11 +97,16 @@ def official(scores: Scores, fraction: float) -> Chosen:
     flat = torch.cat([s.flatten() for s in scores.values()]).cpu()
     k = math.floor(fraction * len(flat))
     if k == 0:
-        return lowest(scores, 0, Generator())
+        return _none(scores)
     threshold = flat.kthvalue(k).values
     chosen = flat <= threshold
     ties = int((flat == threshold).sum())
-    return Chosen(_unflatten(chosen, scores), int(chosen.sum()), float(threshold), ties)
+    return Chosen(_unflatten(chosen, scores), float(threshold), ties)
+
+
+def _none(scores: Scores) -> Chosen:
+    masks = {name: torch.zeros_like(s, dtype=torch.bool) for name, s in scores.items()}
+    return Chosen(masks, threshold=None, ties=0)
 
 
 def _unflatten(flat: Tensor, like: Scores) -> dict[str, Tensor]:
