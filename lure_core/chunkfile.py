@@ -1,9 +1,18 @@
 """The canonical chunk file: what admission writes once and every later cycle reads by memory map.
 
-A safetensors file with three tensors in this order, N images long: labels  U32 [N]        index
-into `names` images  U8  [N,C,H,W] splits  U8  [N]        a `Split` and the metadata `format` =
-"lure-chunk", `version` = "1", `names` = the class names that occur, sorted, as JSON. The same
-content gives the same bytes, so the file can be kept under its digest.
+A safetensors file with three tensors in this order, N images long::
+
+    labels  U32  [N]           each image's place in `names`
+    images  U8   [N, C, H, W]
+    splits  U8   [N]           a `Split`
+
+and the metadata::
+
+    format   "lure-chunk"
+    version  "1"
+    names    the class names that occur, sorted, as JSON
+
+The same content gives the same bytes, so the file can be kept under its digest.
 
 Source: the safetensors format; https://huggingface.co/docs/safetensors
 """

@@ -62,8 +62,8 @@ def calibration_error(confidence_N: Tensor, right_N: Tensor, bins: int = ECE_BIN
 
     The bins have equal width, are open below and closed above, and weigh by their images.
     """
-    confidence = confidence_N.double().cpu()
-    right = right_N.double().cpu()
+    confidence = confidence_N.cpu().double()  # in this order: mps has no float64
+    right = right_N.cpu().double()
     bin_N = (confidence * bins).ceil().long().sub_(1).clamp_(0, bins - 1)
     gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, bin_N, confidence - right)
     return float(gap.abs().sum() / len(confidence))
