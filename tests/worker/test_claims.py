@@ -75,7 +75,7 @@ def test_a_stale_cycle_is_taken_over_and_its_first_worker_writes_nothing(
     before(monkeypatch, "save", the_other_takes_over)
     process_next(bench.context, stream.id)
     (cycle,) = bench.cycles(stream)
-    assert (cycle.state, cycle.version, cycle.attempt) == (CycleState.RUNNING, None, 2)
+    assert (cycle.state, cycle.version, cycle.attempt) == (CycleState.RUNNING, None, 3)
     assert bench.read(aliases.version_of, stream.id, "champion") is None
 
     process_next(another().context, stream.id)
