@@ -47,7 +47,7 @@ _MAX_NAME_CHARACTERS = 255
 
 @dataclass(frozen=True)
 class ChunkFile:
-    """A chunk read by memory map: nothing is in memory until it is looked at, and all is read-only.
+    """A chunk read by memory map: what is not looked at takes no memory; the file never changes.
 
     Attributes:
         images: uint8 [N,C,H,W].
@@ -160,8 +160,13 @@ def write(
             writer.append(image_CHW, label, split)
 
 
-def open_chunk(path: Path) -> ChunkFile:
+def open_chunk(path: Path, *, private: bool = False) -> ChunkFile:
     """Map a chunk file into memory after checking its header, its bounds, indices and splits.
+
+    Args:
+        path: The file; it may be removed while it is mapped.
+        private: Copy on write instead of read-only, for torch, which knows no read-only tensor. The
+            file stays as it is either way.
 
     Raises:
         BadChunkFile: Not a chunk file, damaged, or of another version.
@@ -169,7 +174,7 @@ def open_chunk(path: Path) -> ChunkFile:
     with path.open("rb") as file:
         header, data_offset = _read_header(file)
     names, shape = _checked(header)
-    raw = np.memmap(path, np.uint8, mode="r")
+    raw = np.memmap(path, np.uint8, mode="c" if private else "r")
     count, pixels = shape[0], math.prod(shape)
     if raw.size != data_offset + 5 * count + pixels:
         raise BadChunkFile(f"{path.name} has {raw.size} bytes, not those its header tells of")

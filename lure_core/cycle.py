@@ -29,7 +29,7 @@ def run_cycle(
 
     Args:
         start: The parent (None: a first chunk, learned from a fresh model) and a resume state.
-        data: On any device; copied to the cycle's.
+        data: Left where it is, and as it is; the training images are copied once.
         config: Everything else.
         on_stage: Called as each stage begins and after every epoch; may raise to stop the cycle.
 
@@ -40,7 +40,7 @@ def run_cycle(
     bench = Workbench(start, data, config, on_stage)
 
     if bench.enters("prequential"):
-        bench.notes.prequential_accuracy = bench.score_parent(bench.data.new).accuracy
+        bench.notes.prequential_accuracy = bench.score_parent_on_new().accuracy
 
     if bench.enters("unlearn"):
         bench.notes.unlearn = _unlearn(bench)
@@ -49,27 +49,27 @@ def run_cycle(
         learn.fit(bench.learning, task=bench.task, on_epoch=bench.tell)
 
     bench.enters("evaluate")
-    judged = bench.data.replayed().of(Split.JUDGE)
-    metrics = bench.score(bench.learning.model, judged, config.normalisation)
-    parent_metrics = bench.score_parent(judged) if start.parent else None
-    return bench.result(metrics, parent_metrics)
+    version = bench.version()
+    metrics = judge(version, data, config)
+    parent_metrics = judge(start.parent, data, config) if start.parent else None
+    return bench.result(version, metrics, parent_metrics)
 
 
 def judge(version: Checkpoint, data: CycleData, config: CycleConfig) -> Metrics:
     """Score any version on the judge images of all chunks, as `run_cycle` scores its own."""
-    return score_version(version, data.replayed().of(Split.JUDGE), config)
+    return score_version(version, data.replayed(Split.JUDGE), config)
 
 
 def _unlearn(bench: Workbench) -> UnlearnReport:
     config = bench.config
     # The published code draws its images from the front of everything that is replayed.
+    everything = bench.task.train
     official = config.unlearn.strategy == "lure-official"
-    source = bench.data.replayed() if official else bench.data.new
-    images = source.of(Split.TRAIN)
+    images = everything if official else bench.of_new(Split.TRAIN)
     return unlearn.strategy(config.unlearn).apply(
         bench.learning.model,
         bench.precision.place(fresh_model(config)),
-        Batches(images if len(images) else bench.task.train, config.normalisation),
+        Batches(images if len(images) else everything, config.normalisation),
         generator(derive_seed(config.seed, 0, "unlearn")),
         bench.learning.optimizer,
     )

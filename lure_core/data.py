@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +39,14 @@ class Samples:
         return len(self.labels)
 
     def of(self, split: Split) -> Samples:
-        return self.take((self.splits == int(split)).nonzero().flatten())
+        return self.take(_rows(self, split))
 
     def take(self, index: Tensor) -> Samples:
         return Samples(self.images[index], self.labels[index], self.splits[index])
+
+    def put(self, other: Samples, *, at: slice) -> None:
+        """Overwrite a stretch of these with others."""
+        self.images[at], self.labels[at], self.splits[at] = other.images, other.labels, other.splits
 
     def to(self, device: torch.device) -> Samples:
         return Samples(self.images.to(device), self.labels.to(device), self.splits.to(device))
@@ -55,40 +59,51 @@ class Samples:
         return hashed.hexdigest()
 
 
-def concat(parts: Sequence[Samples]) -> Samples:
-    """All of them, in the order given; one part is not copied."""
-    if len(parts) == 1:
-        return parts[0]
-    return Samples(
-        torch.cat([part.images for part in parts]),
-        torch.cat([part.labels for part in parts]),
-        torch.cat([part.splits for part in parts]),
+def gather(parts: Sequence[Samples], split: Split | None = None) -> Samples:
+    """All images (of one role, if given), in the order of the parts, as one copy.
+
+    Filled part by part: the memory it takes beside the result is that of one part.
+    """
+    chosen = [_rows(part, split) for part in parts]
+    count = sum(len(rows) for rows in chosen)
+    first = parts[0]
+    whole = Samples(
+        first.images.new_empty(count, *first.images.shape[1:]),
+        first.labels.new_empty(count),
+        first.splits.new_empty(count),
     )
+    ends = accumulate((len(rows) for rows in chosen), initial=0)
+    for part, rows, span in zip(parts, chosen, pairwise(ends), strict=True):
+        whole.put(part.take(rows), at=slice(*span))
+    return whole
 
 
-def load(paths: Sequence[Path], classes: Sequence[str], device: torch.device | str) -> Samples:
-    """Read chunk files onto a device, one after the other.
+def _rows(samples: Samples, split: Split | None) -> Tensor:
+    if split is None:
+        return torch.arange(len(samples), device=samples.splits.device)
+    return (samples.splits == int(split)).nonzero().flatten()
+
+
+def load(paths: Sequence[Path], classes: Sequence[str]) -> list[Samples]:
+    """Map chunk files into memory: what is not looked at takes none.
 
     Raises:
-        BadChunkFile: A file is damaged, the shapes differ, or a label is not among the classes.
+        BadChunkFile: A file is damaged, or a label is not among the classes.
     """
-    assert paths, "a cycle reads at least one chunk"
     index_of = {name: index for index, name in enumerate(classes)}
-    return concat([_load_one(path, index_of).to(torch.device(device)) for path in paths])
+    return [_load_one(path, index_of) for path in paths]
 
 
 def _load_one(path: Path, index_of: dict[str, int]) -> Samples:
-    chunk = chunkfile.open_chunk(path)
+    chunk = chunkfile.open_chunk(path, private=True)
     if unknown := sorted(set(chunk.names) - set(index_of)):
         raise BadChunkFile(f"{path.name}: label {unknown[0]!r} is not in the class list")
-    images = torch.empty(chunk.images.shape, dtype=torch.uint8)
-    np.copyto(images.numpy(), chunk.images)  # out of the read-only memory map
     class_of_name = np.array([index_of[name] for name in chunk.names], dtype=np.int64)
     labels = torch.from_numpy(class_of_name[chunk.index])
-    return Samples(images, labels, torch.from_numpy(np.array(chunk.splits)))
+    return Samples(torch.from_numpy(chunk.images), labels, torch.from_numpy(chunk.splits))
 
 
-def normalisation(samples: Samples) -> Normalisation:
+def normalisation(*parts: Samples) -> Normalisation:
     """Mean and deviation of each channel over the training images, on a scale of 0…1.
 
     Counted by pixel value and therefore exact, whatever the order of the images.
@@ -96,18 +111,25 @@ def normalisation(samples: Samples) -> Normalisation:
     Raises:
         BadChunkFile: There is no training image.
     """
-    images = samples.of(Split.TRAIN).images
-    if not len(images):
+    counts = sum(_pixel_counts(part.of(Split.TRAIN).images) for part in parts)
+    assert isinstance(counts, Tensor)
+    if not counts.any():
         raise BadChunkFile("no training image among the data: nothing to learn from")
     values = torch.arange(256, dtype=torch.float64) / 255
     mean, std = [], []
-    for channel in images.cpu().unbind(dim=1):
-        share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
+    for count in counts:
+        share = count.double() / count.sum()
         centre = float((share * values).sum())
         spread = float((share * (values - centre) ** 2).sum()) ** 0.5
         mean.append(centre)
         std.append(min(1.0, max(spread, 1 / 255)))  # a constant channel must not divide by zero
     return Normalisation(tuple(mean), tuple(std))
+
+
+def _pixel_counts(images_NCHW: Tensor) -> Tensor:
+    """How often each value occurs in each channel, int64 [C, 256]."""
+    channels = images_NCHW.cpu().unbind(dim=1)
+    return torch.stack([torch.bincount(c.flatten(), minlength=256) for c in channels])
 
 
 def normalise(images_NCHW: Tensor, by: Normalisation) -> Tensor:

@@ -97,6 +97,11 @@ def choose(name: str, *, device: torch.device, flops: int) -> Precision:
     return Precision(device, bf16=name == "bf16", channels_last=device.type != "mps")
 
 
+def serving(device: torch.device) -> Precision:
+    """What `checkpoint.LoadedClassifier` answers in: fp32 in plain order, whatever the hardware."""
+    return Precision(device, bf16=False, channels_last=False)
+
+
 def has_bf16(device: torch.device) -> bool:
     """Whether bf16 is in the hardware; where it is emulated it is several times slower."""
     if device.type == "cuda":

@@ -5,23 +5,25 @@ Full replay: everything, in the order in which it came, so that position tells a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lure_core.data import Samples, concat
+from lure_core.data import Samples, gather
+from lure_core.types import Split
 
 
 @dataclass(frozen=True, eq=False)
 class CycleData:
-    """The data of one cycle.
+    """The data of one cycle, chunk by chunk, so that they can stay in their mapped files.
 
     Attributes:
-        new: The chunk to learn.
-        past: All chunks learned before, oldest first; None for the first.
+        new: The chunks to learn, in order.
+        past: All chunks learned before, oldest first; none for the first cycle.
     """
 
-    new: Samples
-    past: Samples | None = None
+    new: Sequence[Samples]
+    past: Sequence[Samples] = ()
 
-    def replayed(self) -> Samples:
-        """Everything that relearning sees, selects by and is judged by."""
-        return self.new if self.past is None else concat([self.past, self.new])
+    def replayed(self, split: Split) -> Samples:
+        """What relearning sees, selects by or is judged by: the past, then what is new."""
+        return gather([*self.past, *self.new], split)

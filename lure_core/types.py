@@ -134,7 +134,8 @@ class CycleResult:
         epochs: Epochs trained.
         timings: Seconds by stage, summed over interruptions.
         images_per_s: Training images a second over the relearning.
-        environment: Device, threads, precision and library versions it was made with.
+        environment: Device, threads, precision and library versions it was made with; a cycle
+            resumed elsewhere lists the earlier ones that differ as "resumed_from".
     """
 
     checkpoint: Checkpoint

@@ -13,8 +13,8 @@ from typing import Any
 from torch import nn
 
 from lure_core import checkpoint, evaluate, learn, models, precision
-from lure_core.config import CycleConfig, Normalisation
-from lure_core.data import Batches, Samples
+from lure_core.config import CycleConfig
+from lure_core.data import Batches, Samples, gather
 from lure_core.errors import BadCheckpoint, BadChunkFile
 from lure_core.models.cost import forward_flops
 from lure_core.replay import CycleData
@@ -41,6 +41,22 @@ class Notes:
     prequential_accuracy: float | None = None
     unlearn: UnlearnReport | None = None
     timings: dict[str, float] = field(default_factory=dict)
+    environments: list[dict[str, Any]] = field(default_factory=list)
+    """Where it was worked on, in turn; a new entry only where something differs from the last."""
+
+    def works_in(self, environment: dict[str, Any]) -> None:
+        if self.environments[-1:] != [environment]:
+            self.environments.append(environment)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """The last one; with those before it that differ, each once, under "resumed_from"."""
+        last = self.environments[-1]
+        earlier: list[dict[str, Any]] = []
+        for environment in self.environments:
+            if environment not in [last, *earlier]:
+                earlier.append(environment)
+        return last | ({"resumed_from": earlier} if earlier else {})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Notes:
@@ -59,12 +75,10 @@ class Workbench:
         on_stage: Callable[[Progress], None],
     ) -> None:
         self.start, self.config, self.on_stage = start, config, on_stage
-        for samples in (data.new, data.past):
+        for samples in (*data.past, *data.new):
             _check(samples, config)
+        self.data = data
         device = precision.device_of(config.device)
-        self.data = CycleData(
-            data.new.to(device), None if data.past is None else data.past.to(device)
-        )
         model = fresh_model(config) if start.parent is None else _restored(start.parent, config)
         self.precision = precision.choose(
             config.recipe.precision, device=device, flops=forward_flops(model, config.input)
@@ -72,15 +86,16 @@ class Workbench:
         self.learning = learn.Learning.of(self.precision.place(model), config.recipe)
         self.task = _task(self.data, config, self.precision, first=start.parent is None)
         self.notes = Notes() if start.resume is None else self._resume(start.resume)
+        self.notes.works_in(precision.environment(self.precision))
         self._clock: float | None = None
 
     @cached_property
     def digest(self) -> str:
         """Of everything the weights depend on; a resume state of another cycle is refused by it."""
-        past, parent = self.data.past, self.start.parent
+        parent = self.start.parent
         facts = {
             "config": {**self.config.to_dict(), "device": None},
-            "data": [self.data.new.digest(), None if past is None else past.digest()],
+            "data": [[s.digest() for s in part] for part in (self.data.new, self.data.past)],
             "parent": parent and parent.sidecar.get("weights_sha256"),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -102,14 +117,13 @@ class Workbench:
         done, of = self.learning.epoch, self.task.epochs
         self.on_stage(Progress("relearn", done, of, **asdict(epoch), state=self.state))
 
-    def score(self, model: nn.Module, samples: Samples, by: Normalisation) -> Metrics:
-        return evaluate.score(
-            model, Batches(samples, by), classes=self.config.classes, precision=self.precision
-        )
+    def of_new(self, split: Split | None = None) -> Samples:
+        """The new images (of one role, if given), on the cycle's device."""
+        return gather(self.data.new, split).to(self.precision.device)
 
-    def score_parent(self, samples: Samples) -> Metrics:
+    def score_parent_on_new(self) -> Metrics:
         assert self.start.parent is not None
-        return score_version(self.start.parent, samples, self.config)
+        return score_version(self.start.parent, self.of_new(), self.config)
 
     def state(self) -> bytes:
         self._stop_clock()
@@ -134,15 +148,18 @@ class Workbench:
             self.notes.timings[self.notes.stage] = spent + time.perf_counter() - self._clock
             self._clock = None
 
-    def result(self, metrics: Metrics, parent_metrics: Metrics | None) -> CycleResult:
+    def version(self) -> Checkpoint:
+        extra = {"environment": self.notes.environment, "seed": self.config.seed}
+        return checkpoint.pack(self.learning.model, self.config, extra)
+
+    def result(
+        self, version: Checkpoint, metrics: Metrics, parent_metrics: Metrics | None
+    ) -> CycleResult:
         self._stop_clock()
         learning, task = self.learning, self.task
         seen = len(task.train) * learning.epoch
-        environment = precision.environment(self.precision)
         return CycleResult(
-            checkpoint=checkpoint.pack(
-                learning.model, self.config, {"environment": environment, "seed": self.config.seed}
-            ),
+            checkpoint=version,
             metrics=metrics,
             parent_metrics=parent_metrics,
             prequential_accuracy=self.notes.prequential_accuracy,
@@ -151,7 +168,7 @@ class Workbench:
             epochs=task.epochs,
             timings=self.notes.timings,
             images_per_s=seen / learning.seconds,
-            environment=environment,
+            environment=self.notes.environment,
         )
 
 
@@ -162,13 +179,14 @@ def fresh_model(config: CycleConfig) -> nn.Module:
 
 
 def score_version(version: Checkpoint, samples: Samples, config: CycleConfig) -> Metrics:
-    """Score a finished version, its own normalisation applied."""
+    """Score a finished version as it will be served: its own normalisation, fp32, plain order.
+
+    Not in the precision of training: bf16 answers otherwise on close calls, and the gate would
+    pass or fail a model that nobody is going to meet. (The best epoch is chosen in the precision
+    of training: it compares a cycle with itself, and is taken after every epoch.)
+    """
     model = _restored(version, config)
-    chosen = precision.choose(
-        config.recipe.precision,
-        device=precision.device_of(config.device),
-        flops=forward_flops(model, config.input),
-    )
+    chosen = precision.serving(precision.device_of(config.device))
     return evaluate.score(
         chosen.place(model),
         Batches(samples.to(chosen.device), checkpoint.normalisation_of(version)),
@@ -180,14 +198,13 @@ def score_version(version: Checkpoint, samples: Samples, config: CycleConfig) ->
 def _task(
     data: CycleData, config: CycleConfig, chosen: precision.Precision, *, first: bool
 ) -> learn.Task:
-    replayed = data.replayed()
     recipe = config.recipe
-    train = replayed.of(Split.TRAIN)
+    train = data.replayed(Split.TRAIN).to(chosen.device)
     if not len(train):
         raise BadChunkFile("no training image among the data: nothing to learn from")
     return learn.Task(
         train=train,
-        select=replayed.of(Split.SELECT),
+        select=data.replayed(Split.SELECT).to(chosen.device),
         normalisation=config.normalisation,
         recipe=recipe,
         epochs=recipe.learn_epochs if first and recipe.learn_epochs else recipe.epochs,
@@ -209,9 +226,7 @@ def _restored(parent: Checkpoint, config: CycleConfig) -> nn.Module:
     return checkpoint.restore(parent)
 
 
-def _check(samples: Samples | None, config: CycleConfig) -> None:
-    if samples is None:
-        return
+def _check(samples: Samples, config: CycleConfig) -> None:
     spec = config.input
     if tuple(samples.images.shape[1:]) != (spec.channels, spec.height, spec.width):
         raise BadChunkFile(f"images of shape {tuple(samples.images.shape[1:])}, not {spec}")

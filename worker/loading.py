@@ -61,8 +61,8 @@ def load(context: Context, claim: cycles.Claim, work: Work) -> Task:
     stream = work.stream
     assert stream.classes is not None, "admission fixes the class list"
     assert stream.input is not None, "admission fixes the input"
-    new = data.load(_paths(context, work.new), stream.classes, "cpu")
-    past = data.load(_paths(context, work.past), stream.classes, "cpu") if work.past else None
+    new = data.load(_paths(context, work.new), stream.classes)
+    past = data.load(_paths(context, work.past), stream.classes)
     config = CycleConfig(
         architecture=stream.architecture,
         classes=tuple(stream.classes),
@@ -93,12 +93,12 @@ def _paths(context: Context, wanted: Sequence[Chunk]) -> list[Path]:
 
 
 def _normalisation(
-    context: Context, claim: cycles.Claim, stream: Stream, new: data.Samples
+    context: Context, claim: cycles.Claim, stream: Stream, new: Sequence[data.Samples]
 ) -> Normalisation:
     """The stream's; at its first claim that of the chunk at hand, from then on fixed."""
     if stream.normalisation is not None:
         return Normalisation.from_dict(stream.normalisation)
-    found = data.normalisation(new).to_dict()
+    found = data.normalisation(*new).to_dict()
 
     def fix(session: Session) -> dict[str, Any]:
         locked = streams.lock(session, claim.stream_id)

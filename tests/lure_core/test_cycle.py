@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
@@ -11,15 +11,14 @@ import torch
 from lure_core import checkpoint, evaluate
 from lure_core.config import CycleConfig
 from lure_core.cycle import CycleData, judge, run_cycle
-from lure_core.data import Batches, Samples
+from lure_core.data import Samples
 from lure_core.errors import BadCheckpoint, BadChunkFile
 from lure_core.learn import Learning
-from lure_core.precision import choose
-from lure_core.types import Checkpoint, CycleResult, Progress, Split, Start
+from lure_core.types import Checkpoint, CycleResult, Metrics, Progress, Split, Start
 from tests.lure_core.making import create_config, create_net, create_samples, of_split, same
 
 OLD, NEW = create_samples(96, seed=1), create_samples(80, seed=2)
-DATA = CycleData(NEW, OLD)
+DATA = CycleData([NEW], [OLD])
 
 
 def listen(_: Progress) -> None:
@@ -28,7 +27,7 @@ def listen(_: Progress) -> None:
 
 @cache
 def first() -> CycleResult:
-    return run_cycle(Start(), CycleData(OLD), create_config(recipe={"learn_epochs": 3}), listen)
+    return run_cycle(Start(), CycleData([OLD]), create_config(recipe={"learn_epochs": 3}), listen)
 
 
 def second(
@@ -43,7 +42,7 @@ def second(
 def test_a_first_chunk_is_learned_from_a_fresh_model() -> None:
     seen: list[Progress] = []
     config = create_config(recipe={"learn_epochs": 3})
-    result = run_cycle(Start(), CycleData(OLD), config, seen.append)
+    result = run_cycle(Start(), CycleData([OLD]), config, seen.append)
     assert [(p.stage, p.epoch) for p in seen] == [
         ("relearn", 0),
         ("relearn", 1),
@@ -77,21 +76,46 @@ def test_a_later_chunk_goes_through_every_stage() -> None:
     assert result.environment["precision"] == "fp32"
 
 
-def test_figures_are_taken_on_the_images_that_they_name() -> None:
-    result = second()
-    precision = choose("fp32", device=torch.device("cpu"), flops=0)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_figures_are_those_of_the_classifier_that_is_served(precision: str) -> None:
+    """Whatever the precision of training: the gate is to judge what will answer."""
+    result = second(create_config(recipe={"epochs": 1, "precision": precision}))
 
-    def score(version: Checkpoint, samples: Samples) -> float:
-        model = precision.place(checkpoint.restore(version))
-        batches = Batches(samples, create_config().normalisation)
-        return evaluate.score(model, batches, classes="abc", precision=precision).accuracy
+    def score(version: Checkpoint, samples: Samples) -> Metrics:
+        served = checkpoint.load_classifier(version.weights, version.sidecar)
+        answers = torch.from_numpy(served.predict(samples.images))
+        return evaluate.metrics(answers, samples.labels, classes="abc")
 
-    pooled = DATA.replayed().of(Split.JUDGE)
-    assert result.metrics.images == len(pooled)
-    assert result.metrics.accuracy == score(result.checkpoint, pooled)
-    assert result.parent_metrics is not None
-    assert result.parent_metrics.accuracy == score(first().checkpoint, pooled)
-    assert result.prequential_accuracy == score(first().checkpoint, NEW)
+    pooled = DATA.replayed(Split.JUDGE)
+    assert result.metrics == score(result.checkpoint, pooled)
+    assert result.parent_metrics == score(first().checkpoint, pooled)
+    assert result.prequential_accuracy == score(first().checkpoint, NEW).accuracy
+    assert result.environment["precision"] == precision
+
+
+def without_judged(samples: Samples) -> Samples:
+    """The same, but for blank judge images of one class."""
+    kept = samples.splits != int(Split.JUDGE)
+    return Samples(
+        samples.images * kept[:, None, None, None], samples.labels * kept, samples.splits
+    )
+
+
+@pytest.mark.parametrize("strategy", ["scratch", "lure", "lure-official"])
+def test_judge_images_change_no_weight(strategy: str) -> None:
+    config = create_config(recipe={"epochs": 1}, unlearn={"strategy": strategy})
+    start = Start(first().checkpoint)
+    blank = CycleData([without_judged(NEW)], [without_judged(OLD)])
+    unseen, seen = (run_cycle(start, data, config, listen) for data in (blank, DATA))
+    assert unseen.checkpoint == seen.checkpoint
+    assert unseen.metrics != seen.metrics
+
+
+def test_how_the_past_is_cut_into_chunks_changes_no_weight() -> None:
+    config = create_config(recipe={"epochs": 1})
+    pieces = CycleData([NEW], [OLD.take(torch.arange(40)), OLD.take(torch.arange(40, 96))])
+    cut = run_cycle(Start(first().checkpoint), pieces, config, listen)
+    assert cut.checkpoint == second(config).checkpoint
 
 
 def test_judging_a_version_gives_the_figures_its_cycle_gave() -> None:
@@ -137,6 +161,43 @@ def test_an_interrupted_cycle_ends_as_the_uninterrupted_one(at: int) -> None:
         assert result.unlearn == expected.unlearn
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_an_interruption_leaves_no_trace_with_two_threads_either() -> None:
+    config = create_config(recipe={"epochs": 2, "batch_size": 64})
+    states: list[bytes] = []
+    keep = lambda progress: states.append(progress.state())  # noqa: E731
+    expected = second(config, keep)
+    assert expected.environment["threads"] == 2
+    assert second(config, resume=states[3]).checkpoint == expected.checkpoint
+
+
+def test_a_cycle_resumed_elsewhere_says_where_it_was_before() -> None:
+    """Here with other threads; back on the first machine the other one is not forgotten."""
+    config = create_config(recipe={"epochs": 3})
+    states = uninterrupted()[1]
+    later: list[bytes] = []
+    torch.set_num_threads(2)
+    try:
+        moved = second(config, lambda p: later.append(p.state() if p.state else b""), states[4])
+    finally:
+        torch.set_num_threads(1)
+    returned = second(config, resume=later[1])
+
+    alone = uninterrupted()[0].environment
+    assert "resumed_from" not in alone
+    assert moved.environment == alone | {"threads": 2, "resumed_from": [alone]}
+    assert returned.environment == alone | {"resumed_from": [alone | {"threads": 2}]}
+    assert returned.checkpoint.sidecar["environment"] == returned.environment
+
+
 def test_taking_states_changes_nothing() -> None:
     assert uninterrupted()[0].checkpoint == second().checkpoint
 
@@ -180,9 +241,9 @@ def test_a_first_chunk_can_be_resumed() -> None:
     states: list[bytes] = []
     config = create_config(recipe={"learn_epochs": 3})
     keep = lambda progress: states.append(progress.state())  # noqa: E731
-    expected = run_cycle(Start(), CycleData(OLD), config, keep)
+    expected = run_cycle(Start(), CycleData([OLD]), config, keep)
     for state in states:
-        resumed = run_cycle(Start(None, state), CycleData(OLD), config, listen)
+        resumed = run_cycle(Start(None, state), CycleData([OLD]), config, listen)
         assert resumed.checkpoint == expected.checkpoint
 
 
@@ -191,7 +252,7 @@ def test_a_first_chunk_can_be_resumed() -> None:
     [
         (first, DATA, create_config(recipe={"epochs": 4})),
         (first, DATA, create_config(recipe={"epochs": 3}, seed=6)),
-        (first, CycleData(OLD, NEW), create_config(recipe={"epochs": 3})),
+        (first, CycleData([OLD], [NEW]), create_config(recipe={"epochs": 3})),
         (lambda: None, DATA, create_config(recipe={"epochs": 3})),
     ],
 )
@@ -221,12 +282,12 @@ def test_every_strategy_makes_a_version(strategy: str) -> None:
     result = second(create_config(recipe={"epochs": 1}, unlearn={"strategy": strategy}))
     assert result.unlearn is not None
     assert result.unlearn.strategy == strategy
-    assert result.metrics.images == len(DATA.replayed().of(Split.JUDGE))
+    assert result.metrics.images == len(DATA.replayed(Split.JUDGE))
 
 
 def test_scratch_is_learning_the_same_data_from_the_cycles_fresh_model() -> None:
     config = create_config(recipe={"epochs": 1}, unlearn={"strategy": "scratch"})
-    plain = run_cycle(Start(), CycleData(DATA.replayed()), config, listen)
+    plain = run_cycle(Start(), CycleData([OLD, NEW]), config, listen)
     assert second(config).checkpoint == plain.checkpoint
 
 
@@ -236,14 +297,14 @@ def test_it_learns_what_is_there_to_learn() -> None:
 
 
 def test_no_image_to_judge_is_no_error() -> None:
-    data = CycleData(of_split(NEW, Split.TRAIN), of_split(OLD, Split.TRAIN))
+    data = CycleData([of_split(NEW, Split.TRAIN)], [of_split(OLD, Split.TRAIN)])
     result = run_cycle(Start(first().checkpoint), data, create_config(recipe={"epochs": 1}), listen)
     assert result.metrics.images == 0
     assert result.best_epoch == 1
 
 
 def test_a_chunk_without_training_images_still_makes_a_version() -> None:
-    data = CycleData(of_split(NEW, Split.JUDGE), OLD)
+    data = CycleData([of_split(NEW, Split.JUDGE)], [OLD])
     result = run_cycle(Start(first().checkpoint), data, create_config(recipe={"epochs": 1}), listen)
     assert result.unlearn is not None
     assert result.unlearn.subset_images == len(OLD.of(Split.TRAIN))
@@ -251,11 +312,11 @@ def test_a_chunk_without_training_images_still_makes_a_version() -> None:
 
 def test_data_that_do_not_fit_are_refused() -> None:
     with pytest.raises(BadChunkFile, match="no training image"):
-        run_cycle(Start(), CycleData(of_split(NEW, Split.JUDGE)), create_config(), listen)
+        run_cycle(Start(), CycleData([of_split(NEW, Split.JUDGE)]), create_config(), listen)
     with pytest.raises(BadChunkFile, match="shape"):
-        run_cycle(Start(), CycleData(create_samples(4, channels=3)), create_config(), listen)
+        run_cycle(Start(), CycleData([create_samples(4, channels=3)]), create_config(), listen)
     with pytest.raises(BadChunkFile, match="label"):
-        run_cycle(Start(), CycleData(create_samples(9, classes=4)), create_config(), listen)
+        run_cycle(Start(), CycleData([create_samples(9, classes=4)]), create_config(), listen)
 
 
 def test_a_parent_of_another_stream_is_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,19 +29,78 @@ def write_chunk(path: Path, labels: list[str]) -> np.ndarray:
     return images
 
 
-def test_chunks_are_loaded_one_after_the_other(tmp_path: Path) -> None:
+def test_chunks_are_loaded_in_order_and_gathered_one_after_the_other(tmp_path: Path) -> None:
     first = write_chunk(tmp_path / "a", ["dog", "cat"])
     second = write_chunk(tmp_path / "b", ["emu", "dog", "dog"])
-    samples = data.load([tmp_path / "a", tmp_path / "b"], ["cat", "dog", "emu"], "cpu")
+    chunks = data.load([tmp_path / "a", tmp_path / "b"], ["cat", "dog", "emu"])
+    samples = data.gather(chunks)
     assert np.array_equal(samples.images.numpy(), np.concatenate([first, second]))
     assert samples.labels.tolist() == [1, 0, 2, 1, 1]
     assert samples.splits.tolist() == [0, 1, 0, 1, 2]
+    selects = data.gather(chunks, Split.SELECT)
+    assert np.array_equal(selects.images.numpy(), np.stack([first[1], second[1]]))
+    assert selects.labels.tolist() == [0, 1]
+
+
+def test_loading_reads_no_pixels_and_leaves_the_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_chunk(path, ["dog"])
+    before = path.read_bytes()
+    (chunk,) = data.load([path], ["dog"])
+    chunk.images.zero_()
+    assert path.read_bytes() == before
+
+
+def test_nothing_to_load_is_no_error() -> None:
+    assert data.load([], ["dog"]) == []
+
+
+def test_gathering_a_split_takes_the_memory_of_its_images_and_of_one_chunk(tmp_path: Path) -> None:
+    """In a process of its own, so that its peak is known; 16 chunks of 6 MiB on the disk."""
+    images = np.zeros((2048, 3, 32, 32), dtype=np.uint8)
+    splits = np.zeros(2048, dtype=np.uint8)
+    chunkfile.write(tmp_path / "a", images, ["dog"] * 2048, splits)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(tmp_path / "a")], capture_output=True, check=True
+    )
+    assert int(done.stdout) < (16 + 2) * images.nbytes
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from lure_core import data
+from lure_core.types import Split
+
+def private_bytes():
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
+
+chunks = data.load([Path(sys.argv[1])] * 16, ["dog"])
+before, peak = private_bytes(), 0
+put = data.Samples.put
+
+def watched(whole, other, *, at):
+    global peak
+    put(whole, other, at=at)
+    peak = max(peak, private_bytes())
+
+data.Samples.put = watched
+data.gather(chunks, Split.TRAIN)
+print(peak - before)
+"""
 
 
 def test_a_label_outside_the_classes_is_refused_by_name(tmp_path: Path) -> None:
     write_chunk(tmp_path / "a", ["dog", "yak"])
     with pytest.raises(BadChunkFile, match="yak"):
-        data.load([tmp_path / "a"], ["dog"], "cpu")
+        data.load([tmp_path / "a"], ["dog"])
+
+
+def test_normalisation_counts_over_all_chunks() -> None:
+    samples = create_samples(40)
+    parts = [samples.take(torch.arange(17)), samples.take(torch.arange(17, 40))]
+    assert data.normalisation(*parts) == data.normalisation(samples)
 
 
 def test_normalisation_is_the_mean_and_deviation_of_the_training_images() -> None:

@@ -43,9 +43,9 @@ def test_digits_are_learned_in_ten_epochs_and_survive_unlearning() -> None:
     """Measured 0.975 to 0.985; the bounds leave room for other processors' rounding."""
     old, new = create_digits(SEEN[:1330]), create_digits(SEEN[1330:])
     config = config_for(old, learn_epochs=10, epochs=3, learning_rate=0.1)
-    first = run_cycle(Start(), CycleData(old), config, lambda _: None)
+    first = run_cycle(Start(), CycleData([old]), config, lambda _: None)
     assert unseen_accuracy(first.checkpoint) >= 0.95
-    second = run_cycle(Start(first.checkpoint), CycleData(new, old), config, lambda _: None)
+    second = run_cycle(Start(first.checkpoint), CycleData([new], [old]), config, lambda _: None)
     assert unseen_accuracy(second.checkpoint) >= 0.96
     assert second.unlearn is not None
     assert second.unlearn.reset == round(0.2 * second.unlearn.counted)
