@@ -90,6 +90,20 @@ def decode(data: bytes, spec: InputSpec | None, *, max_pixels: int = MAX_PIXELS)
     return _planes(image if spec is None else _fitted(image.convert(_mode(spec)), spec))
 
 
+def announced_pixels(data: bytes) -> int:
+    """Read width x height from an image's header, without decoding; 0 where `decode` will refuse.
+
+    For a bound on many images together, before any is decoded.
+    """
+    if (found := sniff(data)) is None:
+        return 0
+    try:
+        with quiet_pillow(), Image.open(io.BytesIO(data), formats=[found]) as image:
+            return image.width * image.height
+    except Exception:  # noqa: BLE001 - as in decode, which then says why
+        return 0
+
+
 def fit(array: npt.NDArray[np.generic], spec: InputSpec | None) -> U8:
     """Bring an array [H,W,C] or [H,W] to the stream's size as [C,H,W]; its channels must fit.
 

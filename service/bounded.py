@@ -1,7 +1,8 @@
-"""Routes of the control plane take small JSON bodies, and nothing else."""
+"""Routes of the control plane take small JSON bodies, in good time, and nothing else."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -9,11 +10,13 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message
+from starlette.types import Message, Receive
+
+from service.settings import ServiceSettings
 
 
 class JsonRoute(APIRoute):
-    """Refuses a body that is no JSON (415) or larger than `max_json_bytes` (413)."""
+    """Refuses a body that is no JSON (415), too large (413) or too slow (408); see the settings."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -21,21 +24,33 @@ class JsonRoute(APIRoute):
         async def bounded(request: Request) -> Response:
             if self.body_field is None:
                 return await handler(request)
-            limit: int = request.app.state.settings.max_json_bytes
-            _check(request, limit)
-            left = limit
-
-            async def receive() -> Message:
-                nonlocal left
-                message = await request.receive()
-                left -= len(message.get("body", b""))
-                if left < 0:
-                    raise _too_large(limit)
-                return message
-
-            return await handler(Request(request.scope, receive))
+            settings: ServiceSettings = request.app.state.settings
+            _check(request, settings.max_json_bytes)
+            return await handler(Request(request.scope, _bounded(request.receive, settings)))
 
         return bounded
+
+
+def _bounded(receive: Receive, settings: ServiceSettings) -> Receive:
+    left, complete = settings.max_json_bytes, False
+    end = asyncio.get_running_loop().time() + settings.body_timeout_s
+
+    async def bounded() -> Message:
+        nonlocal left, complete
+        try:
+            # behind the body comes the client's leaving, which may take its time
+            async with asyncio.timeout_at(None if complete else end):
+                message = await receive()
+        except TimeoutError as error:
+            words = f"the body took longer than {settings.body_timeout_s:g} s"
+            raise HTTPException(408, words) from error
+        complete = not message.get("more_body", False)
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise _too_large(settings.max_json_bytes)
+        return message
+
+    return bounded
 
 
 def _check(request: Request, limit: int) -> None:

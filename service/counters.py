@@ -1,4 +1,4 @@
-"""What the serving side counts, kept where it happens; `/metrics` collects it from there."""
+"""Counters of the serving half, kept where it happens; `service.metrics` shows them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from prometheus_client.metrics_core import Metric
 _SERIES = 500  # versions grow without end; the counts of those asked for longest ago go
 
 
-class Meters:
-    """The watch's own figures; registered nowhere."""
+class Counters:
+    """Swaps, failed loads and predictions; in no registry of Prometheus's own."""
 
     def __init__(self) -> None:
         self.swap_s = Histogram(
@@ -22,7 +22,7 @@ class Meters:
             registry=None,
         )
         self.load_failures = Counter(
-            "lure_load_failures", "Champions that could not be loaded, each trial", registry=None
+            "lure_load_failures", "Versions that could not be loaded, each trial", registry=None
         )
         self._predictions = Counter(
             "lure_predictions",
@@ -44,5 +44,5 @@ class Meters:
 
     def collect(self) -> Iterator[Metric]:
         """Everything, as Prometheus wants it."""
-        for meter in (self.swap_s, self.load_failures, self._predictions):
-            yield from meter.collect()
+        for counter in (self.swap_s, self.load_failures, self._predictions):
+            yield from counter.collect()

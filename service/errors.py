@@ -118,7 +118,8 @@ TABLE: dict[type[Exception], Kind] = {
         _S.SERVICE_UNAVAILABLE,
         "database-away",
         "The database cannot be reached",
-        detail="the database cannot be reached or is busy; nothing was decided, try again",
+        detail="the database cannot be reached or is busy; if this was to change something, read"
+        " whether it did, or send it again with the same Idempotency-Key",
         retry_after_s=2,
     ),
     store.BlobMissing: INTERNAL,
@@ -145,6 +146,21 @@ TABLE: dict[type[Exception], Kind] = {
         _S.SERVICE_UNAVAILABLE, "model-away", "The model cannot be loaded", retry_after_s=5
     ),
     Overloaded: Kind(_S.SERVICE_UNAVAILABLE, "overloaded", "Too much is waiting", retry_after_s=1),
+}
+_PLAIN = (
+    Kind(_S.BAD_REQUEST, "bad-request", "The request cannot be read"),
+    Kind(_S.METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not possible here"),
+)
+# by its number alone, for what the framework and the routes refuse before an endpoint is reached
+BY_STATUS: dict[int, Kind] = {
+    int(kind.status): kind
+    for kind in (
+        TABLE[store.NotFound],
+        TABLE[TooSlow],
+        TABLE[TooLarge],
+        TABLE[UnsupportedMediaType],
+        *_PLAIN,
+    )
 }
 
 

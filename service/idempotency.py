@@ -14,7 +14,7 @@ from store.models import Answer
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-def _key(
+async def _key(
     idempotency_key: Annotated[
         str | None,
         Header(description="Any text of 1 to 255 visible characters, bare or in quotes"),

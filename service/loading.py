@@ -5,23 +5,43 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar, TypeVarTuple
 
 import structlog
 
 from lure_core.checkpoint import load_classifier
-from lure_core.errors import BadCheckpoint
+from lure_core.errors import BadCheckpoint, CoreError
+from service.counters import Counters
 from service.errors import ModelAway, NothingServed
 from service.slot import Served, Slots
+from service.threads import Threads
 from store import aliases, streams, versions
 from store.blobs import Blobs
 from store.engine import Database
-from store.errors import BlobDamaged, BlobMissing, Conflict, DatabaseAway
+from store.errors import Conflict, DatabaseAway, DatabaseBusy, StoreError
 from store.models import Stream, Version
 from store.states import VersionState
 
-_REST_S = 5.0  # after a version could not be loaded: requests must not read it again and again
+_REST_S = (1.0, 60.0)  # after a version could not be loaded: at first, and at most
+_PATIENCE_S = 5.0  # for a row that a request asks for
+_ASKING = 8  # threads that ask the database
+_LOADERS = 2  # versions that are loaded at once; a model may be large
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+Key = tuple[str, int, str]  # stream, version, digest
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Until when a version is not tried again, by the monotonic clock, and how long that is."""
+
+    until: float
+    seconds: float
 
 
 def load(blobs: Blobs, stream: str, version: Version) -> Served:
@@ -50,13 +70,17 @@ def load(blobs: Blobs, stream: str, version: Version) -> Served:
 class Library:
     """Finds the version that a request asks for; what is not in memory is loaded and pinned."""
 
-    def __init__(self, database: Database, blobs: Blobs, slots: Slots) -> None:
+    def __init__(
+        self, database: Database, blobs: Blobs, *, slots: Slots, counters: Counters
+    ) -> None:
         self._database = database
         self._blobs = blobs
         self._slots = slots
-        self._loading: dict[tuple[str, int], asyncio.Task[Served]] = {}
-        self._resting: dict[tuple[str, int], float] = {}  # until when it is not tried again
-        self._one_at_a_time = asyncio.Semaphore(1)  # a model may be large
+        self.counters = counters
+        self._loading: dict[Key, asyncio.Task[Served]] = {}
+        self._resting: dict[Key, Rest] = {}
+        self._asking = Threads("ask", _ASKING)
+        self._loaders = Threads("load", _LOADERS)
         self.aliases: dict[tuple[str, str], int] = {}
 
     async def find(self, stream: str, wanted: str | None) -> Served:
@@ -79,32 +103,57 @@ class Library:
             served = self._slots.get(stream, int(wanted))
         return served or await self._fetch(stream, wanted)
 
+    async def load(self, stream: str, version: Version) -> Served:
+        """That version out of memory or the blobs; many who ask at once wait for one reading.
+
+        Raises:
+            ModelAway: It cannot be loaded, or could not a moment ago; the rest is twice as long
+                after each trial.
+        """
+        served = self._slots.get(stream, version.version)
+        if served is not None and served.digest == version.digest:
+            return served
+        key = (stream, version.version, version.digest)
+        if key in self._resting and self._resting[key].until > time.monotonic():
+            raise ModelAway(f"version {version.version} could not be loaded a moment ago")
+        if key not in self._loading:
+            task = asyncio.create_task(self._read(key, version))
+            self._loading[key] = task
+            task.add_done_callback(lambda _: self._loading.pop(key))
+        # a client that goes away must not take the others' model along
+        return await asyncio.shield(self._loading[key])
+
+    def close(self) -> None:
+        """End the threads."""
+        self._asking.close()
+        self._loaders.close()
+
     async def _resolve(self, stream: str, alias: str) -> int:
         """Where the alias points: by its row, or as last seen while the database is away."""
         try:
-            return await asyncio.to_thread(self._alias_row, stream, alias)
+            return await self._ask(self._alias_row, stream, alias)
         except DatabaseAway:
             if (stream, alias) not in self.aliases:
                 raise
             return self.aliases[stream, alias]
 
+    async def _fetch(self, stream: str, wanted: str | None) -> Served:
+        row, version = await self._ask(self._row, stream, wanted)
+        served = await self.load(row.name, version)
+        if self._slots.get(row.name, version.version) is not served:
+            self._slots.pin(served)
+        return served
+
+    async def _ask(self, question: Callable[[*Ts], T], *args: *Ts) -> T:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await self._asking.run(question, *args)
+        except TimeoutError as error:  # a database that hangs must not hang every request
+            raise DatabaseBusy(f"the database did not answer within {_PATIENCE_S:g} s") from error
+
     def _alias_row(self, stream: str, alias: str) -> int:
         with self._database.begin() as session:
             return aliases.get(session, streams.get(session, stream), alias).version
-
-    async def _fetch(self, stream: str, wanted: str | None) -> Served:
-        row, version = await asyncio.to_thread(self._row, stream, wanted)
-        if served := self._slots.get(row.name, version.version):
-            return served
-        key = (row.name, version.version)
-        if self._resting.get(key, 0.0) > time.monotonic():
-            raise ModelAway(f"version {version.version} could not be loaded a moment ago")
-        if key not in self._loading:
-            task = asyncio.create_task(self._load(row.name, version))
-            self._loading[key] = task
-            task.add_done_callback(lambda _: self._loading.pop(key))
-        # a client that goes away must not take the others' model along
-        return await asyncio.shield(self._loading[key])
 
     def _row(self, stream: str, wanted: str | None) -> tuple[Stream, Version]:
         with self._database.begin() as session:
@@ -120,14 +169,28 @@ class Library:
             raise Conflict(f"version {version.version} is {version.state} and cannot be served")
         return row, version
 
-    async def _load(self, stream: str, version: Version) -> Served:
+    async def _read(self, key: Key, version: Version) -> Served:
         try:
-            async with self._one_at_a_time:
-                served = await asyncio.to_thread(load, self._blobs, stream, version)
-        except (BlobMissing, BlobDamaged, BadCheckpoint, OSError) as error:
-            words = "version cannot be loaded"
-            self._resting[stream, version.version] = time.monotonic() + _REST_S
-            log.error(words, stream=stream, version=version.version, error=str(error))
-            raise ModelAway(f"version {version.version} cannot be loaded now") from error
-        self._slots.pin(served)
+            served = await self._loaders.run(load, self._blobs, key[0], version)
+        except (StoreError, CoreError, OSError) as error:
+            raise self._failed(key, error) from error
+        except Exception as error:  # of whatever kind, it must not be tried again at once
+            log.exception("loading a version failed in an unforeseen way")
+            raise self._failed(key, error) from error
+        self._resting.pop(key, None)
         return served
+
+    def _failed(self, key: Key, error: Exception) -> ModelAway:
+        before = self._resting.get(key)
+        rest_s = _REST_S[0] if before is None else min(2 * before.seconds, _REST_S[1])
+        self._resting[key] = Rest(time.monotonic() + rest_s, rest_s)
+        self.counters.load_failures.inc()
+        stream, version, _ = key
+        log.error(
+            "version cannot be loaded",
+            stream=stream,
+            version=version,
+            error=str(error),
+            retry_after_s=rest_s,
+        )
+        return ModelAway(f"version {version} cannot be loaded now")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,7 +12,12 @@ from service import problems
 from service.errors import (
     TABLE,
     DiskFull,
+    EmptyBody,
     Invalid,
+    Kind,
+    ModelAway,
+    NothingServed,
+    Overloaded,
     PreconditionRequired,
     TooLarge,
     TooSlow,
@@ -39,13 +43,16 @@ _DETAIL: dict[type[Exception], str] = {
     PreconditionFailed: "alias champion changed since you read it; read it and decide anew",
     PreconditionRequired: "say which state you mean: If-Match with the ETag that you have read",
     KeyReused: "idempotency key 'k-17' was used with another payload before",
-    DatabaseAway: "the database cannot be reached or is busy; nothing was decided, try again",
     Invalid: "/recipe/epochs: recipe.epochs must lie between 1 and 10000, not 0",
     BadArchive: "../../etc/passwd: the name leaves the archive; pack the class folders themselves",
     UnsupportedMediaType: "a chunk is sent as application/zip or application/x-npz, not text/plain",
     TooLarge: "a chunk may have 2147483648 bytes",
     TooSlow: "nothing came for 30 s",
     WrongDigest: "the body's sha-256 is not the one in Content-Digest",
+    EmptyBody: "there is no image in the body",
+    NothingServed: "stream digits has no version yet; send it a chunk",
+    Overloaded: "256 predictions wait already",
+    ModelAway: "version 3 cannot be loaded now",
     DiskFull: "too little disk space is left for this upload",
 }
 
@@ -58,12 +65,12 @@ def refusals(*errors: type[Exception], **others: dict[str, Any]) -> Responses:
     found: Responses = {int(status.strip("_")): told for status, told in others.items()}
     for error in (*errors, Invalid, DatabaseAway):
         kind = TABLE[error]
-        response = found.setdefault(int(kind.status), _response(kind.status))
+        response = found.setdefault(int(kind.status), _response(kind))
         example = {
             "type": f"urn:lure:problem:{kind.slug}",
             "title": kind.title,
             "status": int(kind.status),
-            "detail": _DETAIL.get(error, kind.title),
+            "detail": kind.detail or _DETAIL.get(error, kind.title),
             "instance": "/v1/streams/digits",
             "trace_id": "0af7651916cd43dd8448eb211c80319c",
         }
@@ -71,10 +78,10 @@ def refusals(*errors: type[Exception], **others: dict[str, Any]) -> Responses:
     return found
 
 
-def _response(status: HTTPStatus) -> dict[str, Any]:
+def _response(kind: Kind) -> dict[str, Any]:
     schema = {"$ref": REF_TEMPLATE.format(model="Problem")}
     return {
-        "description": status.phrase,
+        "description": kind.title,  # HTTPStatus.phrase differs between versions of Python
         "content": {problems.MEDIA_TYPE: {"schema": schema, "examples": {}}},
     }
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from service.errors import ClientGone, EmptyBody, Fault, Invalid, TooLarge, UnsupportedMediaType
+from service.errors import (
+    ClientGone,
+    EmptyBody,
+    Fault,
+    Invalid,
+    TooLarge,
+    TooSlow,
+    UnsupportedMediaType,
+)
+from service.threads import Threads
 
 _STEP = 256 << 10
 
@@ -20,6 +29,11 @@ RAW = ("image/png", "image/jpeg", "image/webp", "image/bmp")
 
 class _InMemory(MultiPartParser):
     spool_max_size = 0  # never to disk: the body as a whole is bounded
+
+
+async def check_media_type(request: Request) -> None:
+    """For routes to depend on, so that it is judged before anything else."""
+    media_type(request)
 
 
 def media_type(request: Request) -> str:
@@ -37,34 +51,43 @@ def media_type(request: Request) -> str:
     return kind
 
 
-def announced_bytes(request: Request, max_bytes: int) -> int:
-    """The body's size as announced, or the most that it may be.
+def announced_bytes(request: Request, max_bytes: int) -> int | None:
+    """The body's size as announced, if it is.
 
     Raises:
         TooLarge: It is announced to be larger.
     """
     announced = request.headers.get("content-length", "")
     if not announced.isdecimal():
-        return max_bytes
+        return None
     if int(announced) > max_bytes:
         raise _too_large(max_bytes)
     return int(announced)
 
 
-async def body(request: Request, *, max_bytes: int) -> bytes:
-    """The whole body.
+async def body(
+    request: Request, *, max_bytes: int, timeout_s: float, grow: Callable[[int], None] | None = None
+) -> bytes:
+    """The whole body; `grow` is told of each piece's bytes before they are kept.
 
     Raises:
         TooLarge: It has more bytes than that.
+        TooSlow: It took longer than that.
         EmptyBody: It has none.
         ClientGone: The client left in the middle.
     """
     read = bytearray()
     try:
-        async for piece in request.stream():
-            if len(read) + len(piece) > max_bytes:
-                raise _too_large(max_bytes)
-            read += piece
+        async with asyncio.timeout(timeout_s):
+            async for piece in request.stream():
+                if len(read) + len(piece) > max_bytes:
+                    raise _too_large(max_bytes)
+                if grow is not None:
+                    grow(len(piece))
+                read += piece
+    except TimeoutError as error:
+        words = f"{len(read)} bytes came within {timeout_s:g} s, and not all of the body"
+        raise TooSlow(words) from error
     except ClientDisconnect as error:
         raise ClientGone("the client left before its images were complete") from error
     if not read:
@@ -76,8 +99,10 @@ def _too_large(max_bytes: int) -> TooLarge:
     return TooLarge(f"a prediction request may have {max_bytes} bytes")
 
 
-async def images(data: bytes, request: Request, *, max_images: int) -> list[bytes]:
-    """The encoded images within a body, in their order.
+async def images(
+    data: bytes, request: Request, *, max_images: int, threads: Threads
+) -> list[bytes]:
+    """The encoded images within a body, in their order; JSON is read in one of the threads.
 
     Raises:
         Invalid: There is none, there are too many, or the envelope is broken.
@@ -86,7 +111,7 @@ async def images(data: bytes, request: Request, *, max_images: int) -> list[byte
     if kind in RAW:
         return [data]
     if kind == "application/json":
-        found = await asyncio.to_thread(_from_json, data, max_images)
+        found = await threads.run(_from_json, data, max_images)
     else:
         found = await _from_form(data, request.headers, max_images)
     if not found:

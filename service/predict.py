@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +13,16 @@ import torch
 
 from lure_core.config import InputSpec
 from lure_core.errors import BadImage
-from lure_core.images import decode
+from lure_core.images import announced_pixels, decode
 from service.errors import Fault, Invalid, Overloaded
 from service.slot import Served
+from service.threads import Threads
 
 Probabilities = npt.NDArray[np.float32]
 
 WAITING = 256  # requests that are computed or wait for it
 HELD_BYTES = 256 << 20  # bodies of all these requests
+MAX_PIXELS = 64_000_000  # width x height of one request's images, about a second of decoding
 _THREADS = 4
 _BATCH_VALUES = 4 << 20  # pixels x channels that go through the model at once
 
@@ -33,66 +34,70 @@ class Predictor:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         threads = min(_THREADS, cores or 1)
         # torch has a pool for each of our threads: together they should have the cores once
-        self._threads = ThreadPoolExecutor(
-            threads,
-            thread_name_prefix="predict",
-            initializer=torch.set_num_threads,
-            initargs=(max(1, (cores or 1) // threads),),
-        )
+        share = max(1, (cores or 1) // threads)
+        self.threads = Threads("predict", threads, prepare=partial(torch.set_num_threads, share))
         self._waiting = waiting
         self._left = waiting
         self._bytes_left = held_bytes
 
     @contextlib.contextmanager
-    def hold(self, size_bytes: int) -> Iterator[None]:
-        """Room for a body of that size.
+    def hold(self, size_bytes: int) -> Iterator[Callable[[int], None]]:
+        """Room for a body of that size; yields what makes it larger by some bytes.
 
         Raises:
-            Overloaded: The bodies that are held already leave none.
+            Overloaded: The bodies that are held already leave none; from the yielded call too.
         """
-        if size_bytes > self._bytes_left:
-            raise Overloaded("the images of other requests fill the memory set aside for them")
-        self._bytes_left -= size_bytes
-        try:
-            yield
-        finally:
-            self._bytes_left += size_bytes
+        held_bytes = 0
 
-    async def predict(self, served: Served, images: Sequence[bytes]) -> Probabilities:
+        def grow(more_bytes: int) -> None:
+            nonlocal held_bytes
+            if more_bytes > self._bytes_left:
+                raise Overloaded("the images of other requests fill the memory set aside for them")
+            self._bytes_left -= more_bytes
+            held_bytes += more_bytes
+
+        try:
+            grow(size_bytes)
+            yield grow
+        finally:
+            self._bytes_left += held_bytes
+
+    async def predict(
+        self, served: Served, images: Sequence[bytes], *, max_pixels: int = MAX_PIXELS
+    ) -> Probabilities:
         """The probabilities [N, K] of `images`, by this very model.
 
+        Decoding and each batch queue for a thread by themselves, so that a large request and the
+        small ones that came behind it take turns.
+
         Raises:
-            Invalid: Some of them are no images; all of these are named, and none is answered.
+            Invalid: Some of them are no images, or they are too large together; all that are at
+                fault are named, and none is answered.
             Overloaded: Too many requests wait already.
         """
         if self._left == 0:
             raise Overloaded(f"{self._waiting} predictions wait already")
         self._left -= 1
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, _compute, served, images)
+            spec = served.input
+            pixels = await self.threads.run(_decoded, images, spec, max_pixels)
+            at_once = max(1, _BATCH_VALUES // (spec.channels * spec.height * spec.width))
+            batches = [
+                await self.threads.run(served.classifier.predict, pixels[start : start + at_once])
+                for start in range(0, len(pixels), at_once)
+            ]
+            return np.concatenate(batches)
         finally:
             self._left += 1
 
     def close(self) -> None:
         """End the threads when they have finished."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.threads.close()
 
 
-def _compute(served: Served, images: Sequence[bytes]) -> Probabilities:
-    pixels = _decoded(images, served.input)
-    spec = served.input
-    at_once = max(1, _BATCH_VALUES // (spec.channels * spec.height * spec.width))
-    return np.concatenate(
-        [
-            served.classifier.predict(pixels[start : start + at_once])
-            for start in range(0, len(pixels), at_once)
-        ]
-    )
-
-
-def _decoded(images: Sequence[bytes], spec: InputSpec) -> npt.NDArray[np.uint8]:
+def _decoded(images: Sequence[bytes], spec: InputSpec, max_pixels: int) -> npt.NDArray[np.uint8]:
     """Uint8 pixels [N,C,H,W], made as admission makes them."""
+    _check_pixels(images, max_pixels)
     pixels: list[npt.NDArray[np.uint8]] = []
     faults: list[Fault] = []
     for index, data in enumerate(images):
@@ -103,3 +108,13 @@ def _decoded(images: Sequence[bytes], spec: InputSpec) -> npt.NDArray[np.uint8]:
     if faults:
         raise Invalid(f"{len(faults)} of {len(images)} images cannot be read", faults)
     return np.stack(pixels)
+
+
+def _check_pixels(images: Sequence[bytes], max_pixels: int) -> None:
+    """By the headers alone: a kilobyte can be an image of many megapixels."""
+    seen = 0
+    for index, data in enumerate(images):
+        seen += announced_pixels(data)
+        if seen > max_pixels:
+            words = f"with this image it is {seen} pixels; one request may have {max_pixels}"
+            raise Invalid("the images are too large together", [Fault(f"/images/{index}", words)])

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from lure_core.errors import BadArchive
-from service.errors import INTERNAL, TABLE, Fault, Invalid, Kind, kind_of
+from service.errors import BY_STATUS, INTERNAL, TABLE, Fault, Invalid, Kind, kind_of
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:lure:problem:"
@@ -88,15 +88,11 @@ def _faults_of(error: Exception) -> list[Fault]:
 
 async def _http(request: Request, error: Exception) -> Response:
     refusal = cast(HTTPException, error)
-    try:
-        status = HTTPStatus(refusal.status_code)
-    except ValueError:
-        status = HTTPStatus.INTERNAL_SERVER_ERROR
-    kind = Kind(status, status.phrase.lower().replace(" ", "-"), status.phrase)
+    kind = BY_STATUS.get(refusal.status_code, INTERNAL)
     detail = str(refusal.detail)
-    if status is HTTPStatus.NOT_FOUND:
+    if kind.status is HTTPStatus.NOT_FOUND:
         detail = f"there is nothing at {request.url.path}"
-    elif status is HTTPStatus.METHOD_NOT_ALLOWED:
+    elif kind.status is HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{request.method} is not possible on {request.url.path}"
     return answer(request.scope, kind, detail, headers=refusal.headers)
 

@@ -15,16 +15,21 @@ class ServiceSettings(StoreSettings):
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
     threads: int = Field(20, gt=0, description="Threads for the database and the disk")
-    shutdown_s: float = Field(10.0, gt=0, description="Time for open requests when it must stop")
+    shutdown_s: int = Field(10, gt=0, description="Seconds for open requests when it must stop")
 
     max_upload_bytes: int = Field(2048 * _MIB, gt=0, description="Largest chunk")
-    max_members: int = Field(200_000, gt=0, description="Most images in one chunk")
     upload_timeout_s: float = Field(3600.0, gt=0, description="Longest time for one upload")
     upload_idle_s: float = Field(30.0, gt=0, description="Longest silence within an upload")
     min_free_bytes: int = Field(512 * _MIB, ge=0, description="Disk space that uploads leave free")
     max_json_bytes: int = Field(_MIB, gt=0, description="Largest JSON body of the control plane")
     max_predict_bytes: int = Field(32 * _MIB, gt=0, description="Largest prediction request")
     max_predict_images: int = Field(256, gt=0, description="Most images in one prediction request")
+    max_predict_pixels: int = Field(
+        64_000_000, gt=0, description="Most pixels of all images in one prediction request"
+    )
+    body_timeout_s: float = Field(
+        30.0, gt=0, description="Longest time for the body of a prediction or of JSON"
+    )
 
     drain_bytes: int = Field(64 * _MIB, ge=0, description="Most that is read of a refused body")
     drain_s: float = Field(5.0, ge=0, description="Longest time for reading a refused body")

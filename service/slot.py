@@ -28,7 +28,7 @@ class Served:
 
 
 class Slots:
-    """What this process can answer from memory alone. Used from the event loop only."""
+    """What this process can answer from memory alone. Changed from the event loop only."""
 
     def __init__(self, *, pinned: int = PINNED) -> None:
         self._champions: dict[str, Served] = {}
@@ -41,7 +41,8 @@ class Slots:
 
     def champions(self) -> dict[str, int]:
         """The version that each stream serves."""
-        return {name: served.version for name, served in self._champions.items()}
+        champions = self._champions.copy()  # in one step: `/metrics` asks from a thread
+        return {name: served.version for name, served in champions.items()}
 
     def swap(self, served: Served) -> None:
         """From now on new requests get this version; the one before stays within reach."""

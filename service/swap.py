@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 
 import structlog
 
-from lure_core.errors import CoreError
-from service.loading import Library, load
-from service.meters import Meters
+from service.errors import ModelAway
+from service.loading import Library
 from service.slot import Slots
+from service.threads import Threads
 from store import aliases, replicas
-from store.blobs import Blobs
 from store.engine import Database
-from store.errors import StoreError
 from store.models import Stream, Version
-
-_REST_S = (1.0, 60.0)  # after a version could not be loaded: at first, and at most
 
 log = structlog.get_logger(__name__)
 
@@ -44,15 +39,19 @@ class Swapper:
     """Looks for champions, one look at a time."""
 
     def __init__(
-        self, database: Database, blobs: Blobs, *, slots: Slots, library: Library, replica: Replica
+        self,
+        database: Database,
+        *,
+        slots: Slots,
+        library: Library,
+        replica: Replica,
+        threads: Threads,
     ) -> None:
         self._database = database
-        self._blobs = blobs
         self._slots = slots
         self._library = library
         self._replica = replica
-        self._resting: dict[tuple[str, int], tuple[float, float]] = {}  # until when, how long
-        self.meters = Meters()
+        self._threads = threads
         self.looked = False  # every champion was tried once
         self.failing: set[str] = set()  # streams whose champion cannot be loaded
 
@@ -62,14 +61,14 @@ class Swapper:
         Raises:
             DatabaseAway: The rows cannot be read or written; what is served stays as it is.
         """
-        seen = await asyncio.to_thread(self._read)
+        seen = await self._threads.run(self._read)
         self._library.aliases = seen.aliases
         for name in self._slots.champions().keys() - {stream.name for stream, _ in seen.champions}:
             self._slots.drop(name)
             self.failing.discard(name)
         for stream, version in seen.champions:
             if await self._bring(stream, version):
-                await asyncio.to_thread(self._report, stream, version, seen)
+                await self._threads.run(self._report, stream, version, seen)
         self.looked = True
 
     async def _bring(self, stream: Stream, version: Version) -> bool:
@@ -78,42 +77,17 @@ class Swapper:
         if now is not None and (now.version, now.digest) == (version.version, version.digest):
             self.failing.discard(stream.name)
             return True
-        key = (stream.name, version.version)
-        if self._resting.get(key, (0.0, 0.0))[0] > time.monotonic():
-            return False
         began = time.monotonic()
-        served = self._slots.get(stream.name, version.version)
         try:
-            if served is None:
-                served = await asyncio.to_thread(load, self._blobs, stream.name, version)
-        except (StoreError, CoreError, OSError) as error:
-            return self._failed(key, str(error))
-        except Exception as error:  # of whatever kind, it must not keep the others from their swap
-            log.exception("loading a version failed in an unforeseen way")
-            return self._failed(key, str(error))
+            served = await self._library.load(stream.name, version)
+        except ModelAway:  # it must not keep the others from their swap
+            self.failing.add(stream.name)
+            return False
         self._slots.swap(served)
-        self._resting.pop(key, None)
         self.failing.discard(stream.name)
-        self.meters.swap_s.observe(time.monotonic() - began)
+        self._library.counters.swap_s.observe(time.monotonic() - began)
         log.info("swapped", stream=stream.name, version=version.version)
         return True
-
-    def _failed(self, key: tuple[str, int], error: str) -> bool:
-        """Try again later, each time after twice as long."""
-        shortest, longest = _REST_S
-        last_s = self._resting.get(key, (0.0, shortest / 2))[1]
-        rest_s = min(2 * last_s, longest)
-        self._resting[key] = (time.monotonic() + rest_s, rest_s)
-        self.failing.add(key[0])
-        self.meters.load_failures.inc()
-        log.error(
-            "version cannot be loaded",
-            stream=key[0],
-            version=key[1],
-            error=error,
-            retry_after_s=rest_s,
-        )
-        return False
 
     def _read(self) -> Seen:
         with self._database.begin() as session:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from service.errors import Overloaded
+from service.threads import Threads
 from store import events
 from store.engine import Database
 from store.errors import DatabaseAway
@@ -42,14 +43,15 @@ class Topic:
 class Tail:
     """The newest events, and the clients that wait for more."""
 
-    def __init__(self, database: Database, *, poll_s: float) -> None:
+    def __init__(self, database: Database, *, threads: Threads, poll_s: float) -> None:
         self._database = database
+        self._threads = threads  # of the watch: `look` is one of its steps
+        self.readers = Threads("events", _READERS)
         self._poll_s = poll_s
         self._held: deque[Event] = deque()
         self._floor: int | None = None  # every event behind it and up to `_last` is held
         self._last = 0
         self._moved = asyncio.Event()
-        self._readers = asyncio.Semaphore(_READERS)
         self._closed = asyncio.Event()
         self.listeners = 0
 
@@ -76,9 +78,9 @@ class Tail:
     async def look(self) -> None:
         """Take in what became visible, and wake the clients."""
         if self._floor is None:
-            self._floor = self._last = await asyncio.to_thread(self._newest)
+            self._floor = self._last = await self._threads.run(self._newest)
             self._wake()
-        while fresh := await asyncio.to_thread(self._page, self._last, Topic()):
+        while fresh := await self._threads.run(self._page, self._last, Topic()):
             self._held.extend(fresh)
             self._last = fresh[-1].id
             while len(self._held) > _HELD:
@@ -120,8 +122,7 @@ class Tail:
             return found[::-1], max(cursor, self._last)
         while not self._closed.is_set():
             try:
-                async with self._readers:
-                    return await asyncio.to_thread(self._catch_up, topic, cursor)
+                return await self.readers.run(self._catch_up, topic, cursor)
             except DatabaseAway:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._closed.wait(), self._poll_s)

@@ -11,21 +11,28 @@ import contextlib
 import os
 import secrets
 import socket
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
 from redis import RedisError
 
+from service.counters import Counters
 from service.loading import Library
 from service.predict import Predictor
 from service.slot import Slots
 from service.swap import Replica, Swapper
 from service.tail import Tail
+from service.threads import Threads
 from store import bus, replicas
 from store.blobs import Blobs
 from store.engine import Database
 from store.errors import DatabaseAway
 from store.settings import StoreSettings
+
+_THREADS = 4  # one for each step, and one to spare
+_STEPS_S = 3.0  # for the steps to end when it must stop: PostgreSQL may hang
+_LEAVE_S = 2.0  # for giving the lease back
 
 log = structlog.get_logger(__name__)
 
@@ -38,17 +45,19 @@ class Watch:
         self._database = database
         self.replica_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.slots = Slots()
-        self.library = Library(database, blobs, self.slots)
-        self.tail = Tail(database, poll_s=settings.poll_s)
+        self.counters = Counters()
+        self.library = Library(database, blobs, slots=self.slots, counters=self.counters)
+        self._threads = Threads("watch", _THREADS)
+        self.tail = Tail(database, threads=self._threads, poll_s=settings.poll_s)
         self.predictor = Predictor()
         self._swapper = Swapper(
             database,
-            blobs,
             slots=self.slots,
             library=self.library,
             replica=Replica(self.replica_id, settings.stale_s),
+            threads=self._threads,
         )
-        self.meters = self._swapper.meters
+        self._leased_at = time.monotonic()
         self._redis_heard = False
         self._without_database: set[str] = set()  # steps that could not reach it at their last try
         self._stopping = asyncio.Event()
@@ -65,8 +74,10 @@ class Watch:
     @property
     def degraded(self) -> list[str]:
         """What is away, though predictions go on: `database`, `redis`, `models`."""
+        lease_s = time.monotonic() - self._leased_at
         found = {
-            "database": bool(self._without_database),
+            # a database that hangs raises nothing, but the lease grows old
+            "database": bool(self._without_database) or lease_s > 2 * self._settings.stale_s,
             "redis": not self._redis_heard,
             "models": bool(self._swapper.failing),
         }
@@ -84,18 +95,30 @@ class Watch:
         self._ear = asyncio.create_task(self._listen())
 
     async def stop(self) -> None:
-        """End the tasks after the step they are at, and give the lease back."""
+        """End the tasks after the step they are at, and give the lease back; in bounded time."""
         self.tail.close()
         self._stopping.set()
         assert self._ear is not None
-        self._ear.cancel()
+        while not self._ear.done():  # redis-py loses a cancellation now and then while it connects
+            self._ear.cancel()
+            await asyncio.wait([self._ear], timeout=0.1)
         # a step is not cancelled: its thread would go on, and renew the lease after it was given up
-        await asyncio.gather(self._ear, *self._steps, return_exceptions=True)
+        _, hanging = await asyncio.wait(self._steps, timeout=_STEPS_S)
+        if hanging:
+            log.warning("the database hangs; the lease runs out by itself")
+            for step in hanging:
+                step.cancel()
+        else:
+            await self._give_lease_back()
+        for pool in (self.predictor, self.library, self.tail.readers, self._threads):
+            pool.close()
+
+    async def _give_lease_back(self) -> None:
         try:
-            await asyncio.to_thread(self._leave)
-        except DatabaseAway as error:
-            log.warning("the lease runs out by itself", error=str(error))
-        self.predictor.close()
+            async with asyncio.timeout(_LEAVE_S):
+                await self._threads.run(self._leave)
+        except (DatabaseAway, TimeoutError) as error:
+            log.warning("the lease runs out by itself", error=str(error) or "no answer in time")
 
     def end_streams(self) -> None:
         """End every stream of events: a server that must stop waits for open connections."""
@@ -148,7 +171,8 @@ class Watch:
             self._champions_moved.set()
 
     async def _hold_lease(self) -> None:
-        await asyncio.to_thread(self._renew)
+        await self._threads.run(self._renew)
+        self._leased_at = time.monotonic()
 
     def _renew(self) -> None:
         with self._database.begin() as session:

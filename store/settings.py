@@ -22,6 +22,8 @@ class StoreSettings(BaseSettings):
     sweep_s: float = Field(5.0, gt=0, description="Seconds between two sweeps")
     poll_s: float = Field(2.0, gt=0, description="Seconds between two looks for a new champion")
     gc_s: float = Field(60.0, gt=0, description="Seconds between two collections of garbage")
+    max_members: int = Field(200_000, gt=0, description="Most images in one chunk")
+    max_unpacked_bytes: int = Field(8 << 30, gt=0, description="Most bytes in one chunk, unpacked")
     log_json: bool = Field(default=True, description="Logs as JSON lines; false for people")
     log_level: str = Field(default="INFO", description="Least level that is logged")
 

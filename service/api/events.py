@@ -14,9 +14,12 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.deps import DatabaseDep, WatchDep
+from service.errors import Overloaded
+from service.openapi import refusals
 from service.params import CycleId, StreamName
 from service.tail import Tail, Topic
 from store import cycles, streams
+from store.errors import NotFound
 from store.models import Event
 from store.states import ACTIVE
 
@@ -29,7 +32,7 @@ LastId = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=2**63 - 1)
 AskedId = Annotated[int | None, Query(ge=0, le=2**63 - 1, description="As the header, for links")]
 
 
-def _begin(header: LastId = None, last_event_id: AskedId = None) -> int | None:
+async def _begin(header: LastId = None, last_event_id: AskedId = None) -> int | None:
     """The id behind which to begin: the header's is newer when a browser comes back."""
     return last_event_id if header is None else header
 
@@ -60,7 +63,12 @@ def _of_cycle(stream: StreamName, cycle: CycleId, database: DatabaseDep) -> _Cyc
     return _Cycle(Topic(row.stream_id, row.id), row.state not in ACTIVE)
 
 
-@router.get("/v1/events", response_class=EventSourceResponse)
+@router.get(
+    "/v1/events",
+    response_class=EventSourceResponse,
+    responses=refusals(Overloaded),
+    summary="Everything that happens",
+)
 async def all_events(tail: TailDep, begin: Begin) -> AsyncIterator[ServerSentEvent]:
     """Every event, for ever."""
     yield ServerSentEvent(retry=_RETRY_MS, comment="events")
@@ -69,7 +77,12 @@ async def all_events(tail: TailDep, begin: Begin) -> AsyncIterator[ServerSentEve
             yield _shown(event)
 
 
-@router.get("/v1/streams/{stream}/events", response_class=EventSourceResponse)
+@router.get(
+    "/v1/streams/{stream}/events",
+    response_class=EventSourceResponse,
+    responses=refusals(NotFound, Overloaded),
+    summary="What happens in a stream",
+)
 async def stream_events(
     tail: TailDep, begin: Begin, topic: Annotated[Topic, Depends(_of_stream)]
 ) -> AsyncIterator[ServerSentEvent]:
@@ -80,7 +93,12 @@ async def stream_events(
             yield _shown(event)
 
 
-@router.get("/v1/streams/{stream}/cycles/{cycle}/events", response_class=EventSourceResponse)
+@router.get(
+    "/v1/streams/{stream}/cycles/{cycle}/events",
+    response_class=EventSourceResponse,
+    responses=refusals(NotFound, Overloaded),
+    summary="What happens in a cycle",
+)
 async def cycle_events(
     tail: TailDep, begin: Begin, of: Annotated[_Cycle, Depends(_of_cycle)]
 ) -> AsyncIterator[ServerSentEvent]:

@@ -10,9 +10,21 @@ from pydantic import BaseModel, Field
 
 from service import payload
 from service.deps import SettingsDep, WatchDep
+from service.errors import (
+    EmptyBody,
+    ModelAway,
+    NothingServed,
+    Overloaded,
+    TooLarge,
+    TooSlow,
+    UnsupportedMediaType,
+)
+from service.openapi import refusals
 from service.params import StreamName
 from service.predict import Probabilities
+from service.schemas.common import spelled
 from service.slot import Served
+from store.errors import Conflict, NotFound
 from store.models import new_id
 
 router = APIRouter(tags=["predictions"])
@@ -72,41 +84,72 @@ async def _read(
 ) -> AsyncIterator[list[bytes]]:
     """The encoded images; room for them is held until they are answered."""
     limit = settings.max_predict_bytes
-    with watch.predictor.hold(payload.announced_bytes(request, limit)):
-        data = await payload.body(request, max_bytes=limit)
-        yield await payload.images(data, request, max_images=settings.max_predict_images)
+    announced = payload.announced_bytes(request, limit)
+    predictor = watch.predictor
+    with predictor.hold(announced or 0) as grow:
+        data = await payload.body(
+            request,
+            max_bytes=limit,
+            timeout_s=settings.body_timeout_s,
+            grow=grow if announced is None else None,
+        )
+        yield await payload.images(
+            data, request, max_images=settings.max_predict_images, threads=predictor.threads
+        )
 
 
-TopK = Annotated[int, Query(ge=1, description="Labels for each image, at most all classes")]
+TopK = Annotated[int, Query(ge=1, le=100, description="Labels for each image")]
 
 
 @router.post(
     "/v1/streams/{stream}/predictions",
-    dependencies=[Depends(payload.media_type)],
+    dependencies=[Depends(payload.check_media_type)],
+    response_model=Predictions,
+    responses=refusals(
+        NotFound,
+        NothingServed,
+        Conflict,
+        TooSlow,
+        TooLarge,
+        UnsupportedMediaType,
+        EmptyBody,
+        Overloaded,
+        ModelAway,
+    ),
     openapi_extra={"requestBody": _BODY},
+    summary="Predict the labels of images",
 )
 async def predict(
-    response: Response,
     watch: WatchDep,
+    settings: SettingsDep,
     served: Annotated[Served, Depends(_model)],
     images: Annotated[list[bytes], Depends(_read)],
     *,
     top_k: TopK = 5,
-) -> Predictions:
-    """Predict the labels of images: multipart files, one raw image, or JSON with base64.
+) -> Response:
+    """Multipart files, one raw image, or JSON with base64.
 
     All images are answered by one version, or none of them is.
     """
-    probabilities = await watch.predictor.predict(served, images)
-    watch.meters.predicted(served.stream, served.version, len(images))
-    digest = f"sha256:{served.digest}"
-    response.headers["X-Model-Version"] = str(served.version)
-    response.headers["X-Model-Digest"] = digest
+    predictor = watch.predictor
+    max_pixels = settings.max_predict_pixels
+    probabilities = await predictor.predict(served, images, max_pixels=max_pixels)
+    watch.counters.predicted(served.stream, served.version, len(images))
+    body = await predictor.threads.run(_told, served, probabilities, top_k)
+    headers = {
+        "X-Model-Version": str(served.version),
+        "X-Model-Digest": spelled(served.digest),
+    }
+    return Response(body, headers=headers, media_type="application/json")
+
+
+def _told(served: Served, probabilities: Probabilities, top_k: int) -> str:
+    """The answer's JSON: many images with many labels take a while."""
     return Predictions(
         predictions=_ranked(probabilities, served.classes, top_k),
         model_version=served.version,
-        model_digest=digest,
-    )
+        model_digest=spelled(served.digest),
+    ).model_dump_json()
 
 
 def _ranked(probabilities: Probabilities, classes: tuple[str, ...], top_k: int) -> list[Prediction]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.meters import Meters
+from service.counters import Counters
 from store import cycles
 from store.blobs import Blobs
 from store.engine import Database
@@ -80,10 +80,10 @@ def test_predictions_are_counted_by_stream_and_version(api: Running) -> None:
 
 
 def test_the_series_of_versions_are_bounded() -> None:
-    meters = Meters()
+    counters = Counters()
     for version in range(2000):
-        meters.predicted("digits", version, 1)
-    series = [sample for family in meters.collect() for sample in family.samples]
+        counters.predicted("digits", version, 1)
+    series = [sample for family in counters.collect() for sample in family.samples]
     assert len(series) < 1500
 
 
