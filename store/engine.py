@@ -21,6 +21,14 @@ _BOUNDS = (
     "-c lock_timeout=5s -c idle_in_transaction_session_timeout=10s"
     " -c statement_timeout=60s -c timezone=UTC"
 )
+# A host that fell silent is noticed within half a minute; over a unix socket they mean nothing.
+_KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 10,  # seconds of silence before the first probe
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds that sent bytes may stay unacknowledged
+}
 _BUSY = frozenset({"55P03", "40P01", "57014", "53300"})  # lock, deadlock, statement, connections
 
 
@@ -46,7 +54,7 @@ class Database:
             pool_size=10,
             max_overflow=10,
             pool_timeout=5,
-            connect_args={"options": _BOUNDS, "connect_timeout": 5},
+            connect_args={"options": _BOUNDS, "connect_timeout": 5, **_KEEPALIVES},
         )
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         self._on_events = on_events

@@ -9,7 +9,7 @@ StoreError
 ├── FenceLost         this worker's claim was handed to another; it must write nothing
 ├── BlobMissing       no bytes under that digest
 ├── BlobDamaged       the bytes do not have their digest
-└── DatabaseAway      PostgreSQL cannot be reached (try again)
+└── DatabaseAway      PostgreSQL cannot be reached (a commit may have happened: read, then try)
     └── DatabaseBusy  a lock or a connection was not had in time (try again)
 """
 
@@ -58,7 +58,7 @@ class BlobDamaged(StoreError):
 
 
 class DatabaseAway(StoreError):
-    """PostgreSQL cannot be reached; nothing was decided, try again."""
+    """PostgreSQL cannot be reached; a commit that it left unanswered may have happened."""
 
 
 class DatabaseBusy(DatabaseAway):
