@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import sys
 from types import FrameType
@@ -13,6 +15,8 @@ from service.main import create_app
 from service.server import Server
 from service.settings import ServiceSettings
 from store.observe import configure_logging
+
+_KEEP_ALIVE_S = 75  # far beyond the 5 s after which common clients drop an idle connection
 
 
 def main() -> int:
@@ -35,7 +39,8 @@ def main() -> int:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=int(settings.shutdown_s),
+        timeout_graceful_shutdown=settings.shutdown_s,
+        timeout_keep_alive=_KEEP_ALIVE_S,
     )
     server = Server(config)
     server.run()
@@ -43,7 +48,14 @@ def main() -> int:
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(0)
+    """Everything is closed: end without waiting for threads that hang in a database that hangs.
+
+    Nor for the interpreter to take PyTorch apart, which takes seconds on a busy machine.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
