@@ -129,7 +129,11 @@ def _write(
         Refused: Nothing can be learned from it.
         BadArchive: The envelope is not what the service saw.
     """
-    listing = archive.check(upload.path, upload.chunk.media_type)
+    limits = archive.Limits(
+        max_members=context.settings.max_members,
+        max_total_bytes=context.settings.max_unpacked_bytes,
+    )
+    listing = archive.check(upload.path, upload.chunk.media_type, limits)
     spec = upload.spec
     if spec is None:  # a first chunk is read twice: for its shape, then for its images
         spec = common_shape(_decoded(context, upload, listing, spec=None, heartbeat=heartbeat))
