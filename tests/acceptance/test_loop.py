@@ -25,8 +25,8 @@ def api(new_world: Callable[..., World]) -> Iterator[Api]:
 @pytest.fixture(scope="module")
 def taught(api: Api) -> str:
     """A stream that has learned two chunks well enough."""
-    recipe = {"epochs": 8, "batch_size": 32, "augmentation": "none"}
-    stream = api.create_stream(recipe=recipe)
+    recipe = {"epochs": 10, "batch_size": 32, "learning_rate": 0.05, "schedule": "linear"}
+    stream = api.create_stream(recipe=recipe | {"augmentation": "crop"})
     first, second = api.push_digits(stream, 0, 400), api.push_digits(stream, 400, 400)
     api.wait_learned(stream, first, second)
     return stream

@@ -54,6 +54,7 @@ class World:
         migrate(self.settings, self.database)
         self.blobs = Blobs(self.settings.blobs, self.database)
         self.children: list[Child] = []
+        self.apis: list[Api] = []
         self.patience_s = 60.0
         self._streams = itertools.count(1)
 
@@ -83,7 +84,8 @@ class World:
         return child
 
     def api(self, *, failpoint: str | None = None) -> Api:
-        return Api(self, failpoint)
+        self.apis.append(Api(self, failpoint))
+        return self.apis[-1]
 
     def admit(self, *, failpoint: str | None = None) -> Child:
         return self._worker("admit", failpoint)
@@ -103,6 +105,8 @@ class World:
         return f"digits-{next(self._streams)}"
 
     def close(self) -> None:
+        for api in self.apis:
+            api.close()
         for child in self.children:
             child.send(signal.SIGCONT)
             child.kill()
