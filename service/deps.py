@@ -1,9 +1,14 @@
-"""What endpoints ask for, typed: everything lies on `app.state` and is made by the lifespan."""
+"""What endpoints ask for, typed: everything lies on `app.state` and is made by the lifespan.
+
+They are `async` though they await nothing: FastAPI gives a plain function a thread of the control
+plane's, and a prediction must not wait for one.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, cast
 
+from anyio import CapacityLimiter
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
@@ -14,28 +19,33 @@ from store.blobs import Blobs
 from store.engine import Database
 
 
-def _settings(connection: HTTPConnection) -> ServiceSettings:
+async def _settings(connection: HTTPConnection) -> ServiceSettings:
     return cast(ServiceSettings, connection.app.state.settings)
 
 
-def _database(connection: HTTPConnection) -> Database:
+async def _database(connection: HTTPConnection) -> Database:
     return cast(Database, connection.app.state.database)
 
 
-def _blobs(connection: HTTPConnection) -> Blobs:
+async def _blobs(connection: HTTPConnection) -> Blobs:
     return cast(Blobs, connection.app.state.blobs)
 
 
-def _queue(connection: HTTPConnection) -> Queue:
+async def _queue(connection: HTTPConnection) -> Queue:
     return cast(Queue, connection.app.state.queue)
 
 
-def _watch(connection: HTTPConnection) -> Watch:
+async def _watch(connection: HTTPConnection) -> Watch:
     return cast(Watch, connection.app.state.watch)
+
+
+async def _checks(connection: HTTPConnection) -> CapacityLimiter:
+    return cast(CapacityLimiter, connection.app.state.checks)
 
 
 SettingsDep = Annotated[ServiceSettings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 BlobsDep = Annotated[Blobs, Depends(_blobs)]
 QueueDep = Annotated[Queue, Depends(_queue)]
+ChecksDep = Annotated[CapacityLimiter, Depends(_checks)]
 WatchDep = Annotated[Watch, Depends(_watch)]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
+import anyio
 import anyio.to_thread
 from fastapi import FastAPI
 
@@ -19,6 +20,7 @@ from store.blobs import Blobs
 from store.bus import Bell
 from store.engine import Database
 
+_CHECKS = 2  # archives whose listing is read at once
 _ROUTERS = (
     streams.router,
     chunks.router,
@@ -69,4 +71,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened.push_async_callback(watch.stop)
         app.state.database, app.state.blobs = database, blobs
         app.state.queue, app.state.watch = queue, watch
+        app.state.checks = anyio.CapacityLimiter(_CHECKS)
         yield

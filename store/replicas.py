@@ -7,6 +7,7 @@ first, so that two replicas that report together see each other.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -90,6 +91,25 @@ def of_stream(session: Session, stream: Stream, *, stale_s: float) -> dict[str, 
         .order_by(Replica.id)
     )
     return {row.id: row.version for row in rows}
+
+
+def by_stream(
+    session: Session, rows: Sequence[Stream], *, stale_s: float
+) -> dict[int, dict[str, int | None]]:
+    """`of_stream` for several streams, by stream id."""
+    ids = [stream.id for stream in rows]
+    live = session.scalars(
+        select(Replica.id).where(Replica.seen_at >= _horizon(stale_s)).order_by(Replica.id)
+    ).all()
+    serving = session.execute(
+        select(Serving.stream_id, Serving.replica_id, Serving.version).where(
+            Serving.stream_id.in_(ids), Serving.replica_id.in_(live)
+        )
+    )
+    found: dict[int, dict[str, int | None]] = {one: dict.fromkeys(live) for one in ids}
+    for row in serving:
+        found[row.stream_id][row.replica_id] = row.version
+    return found
 
 
 def _locked_version(session: Session, stream: Stream, version: int) -> Version:

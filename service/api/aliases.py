@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Depends, Response
+from starlette.responses import JSONResponse
 
-from service import errors
+from service import errors, idempotency
 from service.bounded import JsonRoute
 from service.deps import DatabaseDep
+from service.idempotency import KeyDep
 from service.openapi import refusals
 from service.params import AliasName, PageSize, PageToken, StreamName, key_of
 from service.preconditions import Preconditions, etag
 from service.schemas.aliases import AliasMoveWish, AliasShape, MoveShape, Why
 from service.schemas.common import Page, page_of
-from store import aliases, streams
-from store.engine import Session
-from store.errors import Conflict, NotFound, PreconditionFailed
-from store.models import Alias, Stream
+from store import aliases, answers, streams
+from store.engine import Database, Session
+from store.errors import Conflict, KeyReused, NotFound, PreconditionFailed
+from store.models import Alias, Answer, Stream
 
 router = APIRouter(prefix="/v1/streams/{stream}/aliases", tags=["aliases"], route_class=JsonRoute)
 
@@ -27,6 +32,46 @@ _WHO = "api"  # the key's name, once there are keys
 PreconditionsDep = Annotated[Preconditions, Depends()]
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Action:
+    """A rollback or a release that was asked for."""
+
+    name: str
+    stream: str
+    alias: str
+    key: str | None
+    reason: str
+
+    @property
+    def scope(self) -> str:
+        """Within which the key is one request's own."""
+        return f"POST {self._path}:{self.name}"
+
+    def earlier(self, session: Session) -> Answer | None:
+        """The answer that its key was given before."""
+        assert self.key is not None
+        return answers.find(session, scope=self.scope, key=self.key, fingerprint=self._fingerprint)
+
+    def answer(self, body: AliasShape) -> Answer:
+        """Its answer, to be kept."""
+        return Answer(
+            scope=self.scope,
+            key=self.key,
+            fingerprint=self._fingerprint,
+            status=200,
+            location=self._path,
+            body=body.model_dump(mode="json"),
+        )
+
+    @property
+    def _path(self) -> str:
+        return f"/v1/streams/{self.stream}/aliases/{self.alias}"
+
+    @property
+    def _fingerprint(self) -> str:
+        return hashlib.sha256(self.reason.encode()).hexdigest()
 
 
 @router.get("", responses=refusals(NotFound), summary="The stream's aliases, by name")
@@ -113,40 +158,65 @@ def get_alias_history(
 
 @router.post(
     "/{alias}:rollback",
-    responses=refusals(NotFound, Conflict),
+    response_model=AliasShape,
+    responses=refusals(NotFound, Conflict, KeyReused),
     summary="Serve the newest older version that was served before, and hold it",
 )
 def rollback_alias(
     stream: StreamName,
     alias: AliasName,
     database: DatabaseDep,
-    response: Response,
+    key: KeyDep,
     why: Why | None = None,
-) -> AliasShape:
-    with database.begin() as session:
-        row = _of_champion(session, stream, alias)
-        reason = why.reason if why else ""
-        moved = aliases.rollback(session, row, who=_WHO, reason=reason or "rolled back")
-    return _told(moved, stream, response)
+) -> JSONResponse:
+    """With an `Idempotency-Key` it can be sent again without going back one more version."""
+    reason = (why.reason if why else "") or "rolled back"
+
+    def act(session: Session, row: Stream) -> Alias:
+        return aliases.rollback(session, row, who=_WHO, reason=reason)
+
+    return _acted(database, Action("rollback", stream, alias, key, reason), act)
 
 
 @router.post(
     "/{alias}:release",
-    responses=refusals(NotFound, Conflict),
+    response_model=AliasShape,
+    responses=refusals(NotFound, Conflict, KeyReused),
     summary="Let cycles promote again after a rollback or a move by hand",
 )
 def release_alias(
     stream: StreamName,
     alias: AliasName,
     database: DatabaseDep,
-    response: Response,
+    key: KeyDep,
     why: Why | None = None,
-) -> AliasShape:
+) -> JSONResponse:
+    reason = (why.reason if why else "") or "released"
+
+    def act(session: Session, row: Stream) -> Alias:
+        return aliases.release(session, row, who=_WHO, reason=reason)
+
+    return _acted(database, Action("release", stream, alias, key, reason), act)
+
+
+def _acted(
+    database: Database, action: Action, act: Callable[[Session, Stream], Alias]
+) -> JSONResponse:
+    """Do it, or give the answer that the key was given before."""
     with database.begin() as session:
-        row = _of_champion(session, stream, alias)
-        reason = why.reason if why else ""
-        released = aliases.release(session, row, who=_WHO, reason=reason or "released")
-    return _told(released, stream, response)
+        row = _of_champion(session, action.stream, action.alias)
+        row = streams.lock(session, row.id)  # the same key twice at once: the second waits here
+        if action.key and (old := action.earlier(session)):
+            return idempotency.response(old, replayed=True)
+        alias = act(session, row)
+        session.flush()
+        answer = action.answer(AliasShape.of(alias, action.stream))
+        if action.key:
+            answers.keep(session, answer)
+    _log(alias, action.stream)
+    response = idempotency.response(answer, replayed=False)
+    response.headers["etag"] = etag(alias.revision)
+    return response
 
 
 def _revision(session: Session, stream: Stream, name: str) -> int | None:
@@ -167,6 +237,10 @@ def _of_champion(session: Session, stream: str, alias: str) -> Stream:
 
 
 def _told(alias: Alias, stream: str, response: Response) -> AliasShape:
-    log.info("alias set", stream=stream, alias=alias.name, version=alias.version, hold=alias.hold)
+    _log(alias, stream)
     response.headers["etag"] = etag(alias.revision)
     return AliasShape.of(alias, stream)
+
+
+def _log(alias: Alias, stream: str) -> None:
+    log.info("alias set", stream=stream, alias=alias.name, version=alias.version, hold=alias.hold)

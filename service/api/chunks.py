@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import anyio.to_thread
 import structlog
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.concurrency import contextmanager_in_threadpool
@@ -17,7 +18,7 @@ from lure_core import archive
 from lure_core.errors import BadArchive
 from service import errors, idempotency, ingest
 from service.bounded import JsonRoute
-from service.deps import BlobsDep, DatabaseDep, QueueDep, SettingsDep
+from service.deps import BlobsDep, ChecksDep, DatabaseDep, QueueDep, SettingsDep
 from service.idempotency import KeyDep
 from service.ingest import Upload
 from service.openapi import refusals
@@ -25,7 +26,7 @@ from service.params import ChunkId, PageSize, PageToken, StreamName, key_of
 from service.schemas.chunks import ChunkShape, ReportShape
 from service.schemas.common import Page, page_of
 from store import answers, chunks, streams
-from store.errors import Conflict, KeyReused, NotFound
+from store.errors import Conflict, DatabaseAway, KeyReused, NotFound
 from store.failpoint import failpoint
 from store.models import Answer
 from store.states import ChunkState
@@ -64,6 +65,7 @@ class Intake:
     database: DatabaseDep
     blobs: BlobsDep
     queue: QueueDep
+    checks: ChecksDep
 
 
 @router.post(
@@ -97,6 +99,7 @@ async def upload_chunk(
     # in a thread: to unlink a refused upload of gigabytes takes a while
     async with contextmanager_in_threadpool(intake.blobs.scratch()) as path:
         upload = await ingest.receive(request, path, intake.settings, intake.blobs.free_bytes)
+        await anyio.to_thread.run_sync(_check, intake, upload, limiter=intake.checks)
         answer, replayed = await run_in_threadpool(_accept, intake, stream, upload, key)
     response = idempotency.response(answer, replayed=replayed)
     if match := _WAIT.search(prefer or ""):
@@ -116,10 +119,17 @@ def _check_welcome(intake: Intake, stream: str, request: Request) -> None:
     ingest.check_head(request.headers, intake.settings, free_bytes=free_bytes)
 
 
+def _check(intake: Intake, upload: Upload) -> None:
+    """Refuse an archive by its listing; that takes seconds and 100 MB for the largest."""
+    settings = intake.settings
+    limits = archive.Limits(
+        max_members=settings.max_members, max_total_bytes=settings.max_unpacked_bytes
+    )
+    archive.check(upload.path, upload.media_type, limits)
+
+
 def _accept(intake: Intake, stream: str, upload: Upload, key: str | None) -> tuple[Answer, bool]:
     """Keep an upload that lies on the disk; returns the answer, and whether it is an old one."""
-    limits = archive.Limits(max_members=intake.settings.max_members)
-    archive.check(upload.path, upload.media_type, limits)
     scope = f"POST /v1/streams/{stream}/chunks"
     if key:
         with intake.database.begin() as session:
@@ -149,11 +159,17 @@ def _accept(intake: Intake, stream: str, upload: Upload, key: str | None) -> tup
 async def _settled(
     intake: Intake, stream: str, body: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
-    """The chunk once it is admitted or rejected, or as it is when the time is over."""
+    """The chunk once it is admitted or rejected, or as it is when the time is over.
+
+    The chunk is safe: a database that leaves meanwhile ends the waiting, and nothing else.
+    """
     now = asyncio.get_running_loop().time
     end = now() + seconds
     while True:
-        chunk = await run_in_threadpool(get_chunk, stream, body["id"], intake.database)
+        try:
+            chunk = await run_in_threadpool(get_chunk, stream, body["id"], intake.database)
+        except DatabaseAway:
+            return body
         if chunk.state is not ChunkState.RECEIVED or now() >= end:
             return chunk.model_dump(mode="json") | {"duplicate": body["duplicate"]}
         await asyncio.sleep(_LOOK_EVERY_S)

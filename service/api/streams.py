@@ -11,16 +11,17 @@ from starlette.responses import JSONResponse
 
 from service import blueprint, idempotency
 from service.bounded import JsonRoute
-from service.deps import DatabaseDep
+from service.deps import DatabaseDep, SettingsDep
 from service.idempotency import KeyDep
 from service.openapi import refusals
 from service.params import PageSize, PageToken, StreamName, key_of
 from service.schemas.common import Page, page_of
 from service.schemas.streams import NewStream, StreamShape
-from store import aliases, answers, streams
+from store import aliases, answers, replicas, streams
 from store.engine import Database
 from store.errors import AlreadyExists, KeyReused, NotFound
 from store.models import Answer, Stream
+from store.settings import StoreSettings
 
 router = APIRouter(prefix="/v1/streams", tags=["streams"], route_class=JsonRoute)
 
@@ -36,14 +37,16 @@ log = structlog.get_logger(__name__)
     responses=refusals(AlreadyExists, KeyReused),
     summary="Make a stream",
 )
-def create_stream(wanted: NewStream, key: KeyDep, database: DatabaseDep) -> JSONResponse:
+def create_stream(
+    wanted: NewStream, key: KeyDep, database: DatabaseDep, settings: SettingsDep
+) -> JSONResponse:
     """`{"name": "x"}` is enough: classes and input size then come from the first chunk."""
     stream = blueprint.stream_of(wanted)
     fingerprint = _fingerprint(wanted)
     if key and (earlier := _earlier(database, key, fingerprint)):
         return idempotency.response(earlier, replayed=True)
     try:
-        answer = _add(database, stream, key=key, fingerprint=fingerprint)
+        answer = _add(database, settings, stream, key=key, fingerprint=fingerprint)
     except AlreadyExists:
         # the same request in the same instant: its answer is there now
         if key and (earlier := _earlier(database, key, fingerprint)):
@@ -55,32 +58,45 @@ def create_stream(wanted: NewStream, key: KeyDep, database: DatabaseDep) -> JSON
 
 @router.get("", responses=refusals(), summary="All streams, newest first")
 def list_streams(
-    database: DatabaseDep, page_size: PageSize = 50, page_token: PageToken = None
+    database: DatabaseDep,
+    settings: SettingsDep,
+    page_size: PageSize = 50,
+    page_token: PageToken = None,
 ) -> Page[StreamShape]:
     with database.begin() as session:
         page = streams.page(session, size=page_size, before=key_of(page_token))
         champions = aliases.champion_versions(session, page.items)
-    return page_of(page, lambda stream: StreamShape.of(stream, champions.get(stream.id)))
+        serving = replicas.by_stream(session, page.items, stale_s=settings.stale_s)
+    return page_of(page, lambda row: StreamShape.of(row, champions.get(row.id), serving[row.id]))
 
 
 @router.get("/{stream}", responses=refusals(NotFound), summary="One stream")
-def get_stream(stream: StreamName, database: DatabaseDep) -> StreamShape:
+def get_stream(stream: StreamName, database: DatabaseDep, settings: SettingsDep) -> StreamShape:
     with database.begin() as session:
         row = streams.get(session, stream)
         champion = aliases.version_of(session, row.id, aliases.CHAMPION)
-    return StreamShape.of(row, champion)
+        serving = replicas.of_stream(session, row, stale_s=settings.stale_s)
+    return StreamShape.of(row, champion, serving)
 
 
-def _add(database: Database, stream: Stream, *, key: str | None, fingerprint: str) -> Answer:
+def _add(
+    database: Database,
+    settings: StoreSettings,
+    stream: Stream,
+    *,
+    key: str | None,
+    fingerprint: str,
+) -> Answer:
     with database.begin() as session:
         streams.add(session, stream)
+        serving = replicas.of_stream(session, stream, stale_s=settings.stale_s)
         answer = Answer(
             scope=_SCOPE,
             key=key,
             fingerprint=fingerprint,
             status=201,
             location=f"/v1/streams/{stream.name}",
-            body=StreamShape.of(stream, None).model_dump(mode="json"),
+            body=StreamShape.of(stream, None, serving).model_dump(mode="json"),
         )
         return answers.keep(session, answer) if key else answer
 

@@ -60,11 +60,16 @@ class StreamShape(BaseModel):
     recipe: dict[str, Any]
     policies: dict[str, Any]
     champion: int | None = Field(description="The version that is served by default")
+    replicas: dict[str, int | None] = Field(
+        description="The version that each live replica serves; null: none yet"
+    )
     created_at: dt.datetime
 
     @classmethod
-    def of(cls, stream: Stream, champion: int | None) -> StreamShape:
-        """The row with the version that its champion points at."""
+    def of(
+        cls, stream: Stream, champion: int | None, replicas: dict[str, int | None]
+    ) -> StreamShape:
+        """The row with the version that its champion points at, and who serves what."""
         return cls(
             name=stream.name,
             classes=stream.classes,
@@ -73,5 +78,6 @@ class StreamShape(BaseModel):
             recipe=stream.recipe,
             policies=stream.policies,
             champion=champion,
+            replicas=replicas,
             created_at=stream.created_at,
         )
