@@ -123,6 +123,18 @@ def test_rollback_goes_to_the_version_before_and_holds(client: httpx.Client, url
     assert reasons[:2] == ["rolled back", "worse at night"]
 
 
+def test_a_rollback_under_a_key_goes_back_once(client: httpx.Client, url: str) -> None:
+    key = {"Idempotency-Key": "back"}
+    first = client.post(f"{url}/champion:rollback", headers=key)
+    again = client.post(f"{url}/champion:rollback", headers=key)
+    assert first.json()["version"] == 2
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+    assert client.get(f"{url}/champion").headers["etag"] == first.headers["etag"]
+    other = client.post(f"{url}/champion:rollback", headers=key, json={"reason": "another"})
+    problem(other, 422, "key-reused")
+
+
 def test_release_lifts_the_hold(client: httpx.Client, url: str) -> None:
     client.post(f"{url}/champion:rollback")
     answer = client.post(f"{url}/champion:release")

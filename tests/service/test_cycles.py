@@ -24,7 +24,7 @@ def test_a_running_cycle_is_shown(plane: Plane, row: Stream) -> None:
     assert claim is not None
     shown = plane.client.get(f"/v1/streams/{row.name}/cycles/{claim.cycle_id}").json()
     assert (shown["id"], shown["stream"], shown["chunks"]) == (claim.cycle_id, row.name, [chunk.id])
-    assert (shown["state"], shown["attempt"], shown["strategy"]) == ("running", 1, "lure")
+    assert (shown["state"], shown["attempt"], shown["strategy"]) == ("running", 1, "learn")
     assert shown["verdict"] is shown["version"] is shown["error"] is shown["progress"] is None
 
 

@@ -171,6 +171,30 @@ def test_too_many_images_are_refused(settings: StoreSettings, version: Version) 
         problem(api.client.post(URL, json={"images": [text] * 3}), 422)
 
 
+def test_the_pixels_of_one_request_are_bounded_before_any_is_decoded(
+    settings: StoreSettings, version: Version
+) -> None:
+    one = png(images[0])
+    with running(service_settings(settings, max_predict_pixels=64 * 3)) as api:
+        assert api.client.post(URL, files=files(one, one, one)).status_code == 200
+        told = problem(api.client.post(URL, files=files(one, b"no image", one, one, one)), 422)
+        assert [fault["pointer"] for fault in told["errors"]] == ["/images/4"]  # type: ignore[attr-defined]
+
+
+def test_top_k_is_bounded(api: Running) -> None:
+    one = {"content": png(images[0]), "headers": PNG}
+    answer = api.client.post(f"{URL}?top_k=100", **one)
+    assert len(answer.json()["predictions"][0]["top_k"]) == len(CLASSES)
+    problem(api.client.post(f"{URL}?top_k=101", **one), 422)
+
+
+def test_the_document_tells_each_refusal(api: Running) -> None:
+    paths = api.client.get("/openapi.json").json()["paths"]
+    told = paths["/v1/streams/{stream}/predictions"]["post"]["responses"]
+    assert set(told) == {"200", "404", "408", "409", "413", "415", "422", "503"}
+    assert set(paths["/v1/streams/{stream}/events"]["get"]["responses"]) >= {"200", "404", "503"}
+
+
 def test_a_body_over_the_cap_is_refused_announced_or_not(
     settings: StoreSettings, version: Version
 ) -> None:
@@ -283,3 +307,14 @@ def test_a_promotion_changes_the_answer(
     until(lambda: api.client.post(URL, **one).json()["model_version"] == 2)
     promote(database, stream, version.version)
     until(lambda: api.client.post(URL, **one).json()["model_version"] == 1)
+
+
+def test_the_stream_tells_which_version_each_replica_serves(
+    api: Running, database: Database
+) -> None:
+    digits_stream(database, "young")
+    name = api.app.state.watch.replica_id
+    url = "/v1/streams/digits"
+    until(lambda: api.client.get(url).json()["replicas"] == {name: 1})
+    listed = {one["name"]: one["replicas"] for one in api.client.get("/v1/streams").json()["items"]}
+    assert listed == {"digits": {name: 1}, "young": {name: None}}

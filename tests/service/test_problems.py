@@ -29,7 +29,7 @@ def test_an_unknown_method_is_a_problem_that_names_the_known(client: httpx.Clien
 
 def test_a_body_that_is_no_json_is_a_problem(client: httpx.Client) -> None:
     answer = client.post("/v1/streams", data={"name": "x"})
-    assert "application/json" in problem(answer, 415)["detail"]
+    assert "application/json" in problem(answer, 415, "media-type")["detail"]
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"{'name': 'x'}"])
@@ -50,7 +50,7 @@ def test_json_without_end_is_a_problem(client: httpx.Client, depth: int) -> None
 def test_a_large_json_body_is_refused(client: httpx.Client) -> None:
     large = json.dumps({"name": "x", "classes": ["y" * 200_000]})
     headers = {"content-type": "application/json"}
-    problem(client.post("/v1/streams", content=large, headers=headers), 413)
+    problem(client.post("/v1/streams", content=large, headers=headers), 413, "too-large")
     pieces = (large[start : start + 1000].encode() for start in range(0, len(large), 1000))
     problem(client.post("/v1/streams", content=pieces, headers=headers), 413)
 
