@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Self
 
 from lure.client import Client
-from lure.errors import LureError
 from lure.waiting import until
 
 PAUSE_S = 0.01
@@ -42,19 +41,25 @@ class Asker:
 
     def wait_for(self, count: int, *, timeout_s: float) -> bool:
         """Whether `count` requests were made within `timeout_s`."""
-        return until(lambda: self.asked >= count, timeout_s=timeout_s)
+        ended = until(
+            lambda: self.asked >= count or not self._thread.is_alive(), timeout_s=timeout_s
+        )
+        return ended and self.asked >= count
 
     def _run(self) -> None:
-        with Client(self.url, retries=0) as client:
-            for image in itertools.cycle(self._images):
-                self._ask(client, image)
-                if self._stop.wait(PAUSE_S):
-                    return
+        try:
+            with Client(self.url, retries=0) as client:
+                for image in itertools.cycle(self._images):
+                    self._ask(client, image)
+                    if self._stop.wait(PAUSE_S):
+                        return
+        except Exception as error:  # noqa: BLE001  (whatever it is, no more is asked: a failure)
+            self.failures[f"the asker ended: {error!r}"] += 1
 
     def _ask(self, client: Client, image: bytes) -> None:
         try:
             answer = client.predict(self.stream, [image])
             self.versions.add(answer["model_version"])
-        except (LureError, ValueError, KeyError) as error:
-            self.failures[str(error)] += 1
+        except Exception as error:  # noqa: BLE001  (whatever it is, there was no good answer)
+            self.failures[f"{type(error).__name__}: {error}"] += 1
         self.asked += 1

@@ -1,7 +1,10 @@
 """`make demo`: the whole loop on real handwritten digits, in about a minute.
 
 Six chunks go in over HTTP; after each a better model answers over HTTP, while a second client
-keeps asking. Exit code 0 when everything held, 1 otherwise.
+keeps asking. A version that the gate refuses is learned and not served, as it should be: its row
+says so. Exit code 0 when everything held, 1 otherwise.
+
+This module needs scikit-learn for its data, see `lure.digits`.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ CHUNKS = 6
 UNSEEN = 200
 ENOUGH_ACCURACY = 0.96
 ENOUGH_PREDICTIONS = 300
-CHUNK_S, SWAP_S, ASK_S, GONE_S = 120.0, 15.0, 60.0, 5.0
+CHUNK_S, SWAP_S, SWAP_POLL_S, ASK_S, GONE_S = 120.0, 15.0, 0.05, 60.0, 5.0
 COLUMNS = ("chunk", "images", "prequential", "judge", "version", "learning s", "to served s")
 
 
@@ -80,13 +83,22 @@ def _chunk(rest: digits.Digits, number: int, folder: Path) -> Path:
 
 
 def _learn(client: Client, path: Path) -> Sequence[object]:
-    """Sends a chunk and waits until its version is served; its row of the table."""
+    """Sends a chunk and waits until its version is served or refused; its row of the table."""
     sent = client.upload(STREAM, path)
-    chunk = client.wait_for_chunk(STREAM, sent["id"], done=_served, timeout_s=CHUNK_S)
+
+    def settled(chunk: shapes.Chunk) -> bool:
+        if chunk["state"] != "learned":
+            return chunk["state"] in SETTLED
+        return chunk["served_at"] is not None or _refusal(client, chunk) is not None
+
+    chunk = client.wait_for_chunk(STREAM, sent["id"], done=settled, timeout_s=CHUNK_S)
     number, cycle_id = chunk["version"], chunk["cycle"]
-    if chunk["served_at"] is None or number is None or cycle_id is None:
+    if chunk["state"] != "learned" or number is None or cycle_id is None:
         raise Failed(f"chunk {chunk['position']} is {chunk['state']}: {path.name}")
     version, cycle = client.version(STREAM, number), client.cycle(STREAM, cycle_id)
+    served_at = chunk["served_at"]
+    if served_at is None:
+        _say(f"chunk {chunk['position']}: version {number} is refused: {_refusal(client, chunk)}")
     row = (
         chunk["position"],
         chunk["images"],
@@ -94,16 +106,17 @@ def _learn(client: Client, path: Path) -> Sequence[object]:
         version["metrics"]["accuracy"],
         number,
         f"{sum(cycle['timings'].values()):.2f}",
-        f"{_seconds(chunk['received_at'], chunk['served_at']):.2f}",
+        f"{_seconds(chunk['received_at'], served_at):.2f}" if served_at else "refused",
     )
     _say(f"chunk {row[0]}: version {number}, judge accuracy {render.cell(row[3])}")
     return row
 
 
-def _served(chunk: shapes.Chunk) -> bool:
-    if chunk["state"] == "learned":
-        return chunk["served_at"] is not None
-    return chunk["state"] in SETTLED
+def _refusal(client: Client, chunk: shapes.Chunk) -> str | None:
+    """Why the gate did not promote a learned chunk's version; None if it did."""
+    assert chunk["cycle"] is not None
+    verdict = client.cycle(STREAM, chunk["cycle"])["verdict"]
+    return verdict["reason"] if verdict is not None and not verdict["promoted"] else None
 
 
 def _unseen_accuracy(client: Client, unseen: digits.Digits) -> float:
@@ -114,23 +127,23 @@ def _unseen_accuracy(client: Client, unseen: digits.Digits) -> float:
 
 
 def _back_and_forth(client: Client, image: list[bytes]) -> None:
-    """One version back, and forward again."""
-    newest = client.alias(STREAM)["version"]
-    assert newest is not None
+    """One champion back, and forward again."""
+    champion = client.alias(STREAM)["version"]
+    assert champion is not None
     before = client.rollback(STREAM, reason="demo")["version"]
     _answers_with(client, image, before)
-    client.move_alias(STREAM, newest, reason="demo")
-    _answers_with(client, image, newest)
+    client.move_alias(STREAM, champion, reason="demo")
+    _answers_with(client, image, champion)
     if client.release(STREAM)["hold"]:
         raise Failed("promotion is still on hold after its release")
-    _say(f"rolled back to version {before} and forward again to version {newest}")
+    _say(f"rolled back to version {before} and forward again to version {champion}")
 
 
 def _answers_with(client: Client, image: list[bytes], version: int | None) -> None:
     def swapped() -> bool:
         return client.predict(STREAM, image)["model_version"] == version
 
-    if not until(swapped, timeout_s=SWAP_S):
+    if not until(swapped, timeout_s=SWAP_S, poll_s=SWAP_POLL_S):
         raise Failed(f"version {version} is not served after {SWAP_S:.0f} s")
 
 

@@ -1,4 +1,8 @@
-"""scikit-learn's bundled 1,797 handwritten digits (real scans, 8x8 grey) as files to send."""
+"""scikit-learn's bundled 1,797 handwritten digits (real scans, 8x8 grey) as files to send.
+
+Only `make demo`, `make smoke` and the benchmarks import this. It needs numpy, Pillow and
+scikit-learn (the dependency group `demo`), which the client and the `lure` command do without.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "input": {"channels": 1, "height": 8, "width": 8},
     "recipe": {
         "learn_epochs": 15,
-        "epochs": 5,
+        "epochs": 8,
         "batch_size": 32,
         "learning_rate": 0.05,
         "schedule": "linear",

@@ -45,7 +45,7 @@ class Cycle(TypedDict):
     progress: dict[str, Any] | None
     attempt: int
     strategy: str | None
-    verdict: dict[str, Any] | str | None
+    verdict: dict[str, Any] | None
     version: int | None
     timings: dict[str, float]
     error: Any
