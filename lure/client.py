@@ -30,6 +30,7 @@ SETTLED = frozenset({"learned", "rejected", "failed", "retracted", "quarantined"
 FREQUENT = frozenset({"cycle.stage", "cycle.progress"})
 PAGE_SIZE = 500
 LOOK_EVERY_S = 2.0
+READY_S = 5.0
 
 
 class Client:
@@ -51,6 +52,13 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def ready(self) -> bool:
+        """Whether the service answers, and can do what it is there for."""
+        try:
+            return self.http.client.get("/readyz", timeout=READY_S).is_success
+        except httpx.TransportError:
+            return False
 
     def streams(self) -> shapes.Page:
         """All streams."""

@@ -25,7 +25,8 @@ class Http:
     Args:
         url: where it answers.
         retries: how often a request that may safely be sent twice is sent again after a lost
-            connection, 429 or 503, waiting as `Retry-After` says.
+            connection, 429 or 503, waiting as `Retry-After` says. One that may not is sent again
+            only where no connection was had.
     """
 
     def __init__(self, url: str, *, retries: int = 5) -> None:
@@ -57,7 +58,9 @@ class Http:
 
         Args:
             build: makes the request; its body may be read only once, hence the function.
-            idempotent: whether it may be sent again when it is not known to have arrived.
+            idempotent: whether it may be sent again when it may have been acted on: after a lost
+                connection, and after a 503, which a service whose database left during the commit
+                gives too.
 
         Raises:
             LureError: the service refused.
@@ -74,7 +77,7 @@ class Http:
             except httpx.InvalidURL as error:
                 raise unreachable(self.url, error) from error
             else:
-                if response.status_code not in BUSY or last:
+                if last or response.status_code not in BUSY or not idempotent:
                     return checked(response)
                 pause_s = _retry_after_s(response, otherwise=pause_s)
             time.sleep(pause_s)

@@ -39,6 +39,7 @@ def run(client: Client, folder: Path) -> None:
     Raises:
         LureError: something was refused or is not as it must be.
     """
+    _must(until(client.ready, timeout_s=READY_S, poll_s=0.5), f"{client.http.url} is not ready")
     stream = f"smoke-{uuid.uuid4().hex[:12]}"
     everything = digits.load()
     client.create_stream(stream, **digits.SETTINGS)

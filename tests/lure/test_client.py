@@ -83,6 +83,14 @@ def test_a_rollback_is_not_repeated_when_its_answer_was_lost(
     assert len(scripted.requests) == 1
 
 
+def test_a_rollback_is_not_repeated_after_a_503(client: Client, scripted: Scripted) -> None:
+    scripted.answers = [BUSY, document({"version": 1})]
+    with pytest.raises(LureError) as caught:
+        client.rollback("digits")
+    assert caught.value.status == 503
+    assert len(scripted.requests) == 1
+
+
 def test_images_are_sent_again_from_their_beginning(
     client: Client, scripted: Scripted, tmp_path: Path
 ) -> None:
