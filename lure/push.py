@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -10,10 +12,35 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from lure import shapes, uploads
 from lure.client import Client
-from lure.errors import LureError
+from lure.errors import LureError, Unreachable
 from lure.sse import Event
 
 REASONS = 3
+PATIENT_RETRIES = 8  # over about a minute, in which a service may be restarted
+
+
+class Failures:
+    """What is wrong with one path does not keep the others from being learned and told of."""
+
+    def __init__(self) -> None:
+        self._noted: list[LureError] = []
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Keeps a failure for later; without an answer there is no going on."""
+        try:
+            yield
+        except Unreachable:
+            raise
+        except LureError as error:
+            self._noted.append(error)
+
+    def tell(self) -> None:
+        """Raises what was noted, as one."""
+        if len(self._noted) == 1:
+            raise self._noted[0]
+        if self._noted:
+            raise LureError("\n".join(map(str, self._noted)))
 
 
 class Pushing:
@@ -28,18 +55,28 @@ class Pushing:
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
             console=Console(stderr=True),
+            redirect_stdout=sys.stdout.isatty(),  # else the final lines would go to stderr
         )
 
-    def run(self, paths: Sequence[Path]) -> list[str]:
-        """Sends all, then waits until each is learned; one line for each.
+    def run(self, paths: Sequence[Path]) -> Iterator[str]:
+        """Sends all, then waits until each is learned; a line for each as soon as it is.
 
         Raises:
-            LureError: one was refused, or did not become a version.
+            LureError: at the end: some were refused, or did not become a version.
+            Unreachable: the service went away.
         """
         self._stream_exists()
+        self.client.http.retries = PATIENT_RETRIES
+        sent: list[tuple[Path, shapes.Chunk]] = []
+        failures = Failures()
         with self.progress:
-            sent = [self._send(path) for path in paths]
-            return [self._outcome(path, chunk) for path, chunk in zip(paths, sent, strict=True)]
+            for path in paths:
+                with failures.noted():
+                    sent.append((path, self._send(path)))
+            for path, chunk in sent:
+                with failures.noted():
+                    yield self._outcome(path, chunk)
+        failures.tell()
 
     def _stream_exists(self) -> None:
         try:

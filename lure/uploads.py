@@ -76,7 +76,11 @@ def as_file(path: Path) -> Iterator[Path]:
             raise LureError(f"{path} is no chunk", detail=f"it should be {kinds}")
         yield path
         return
-    files = sorted(found for found in path.rglob("*") if found.is_file() and not _hidden(found))
+    files = sorted(
+        found
+        for found in path.rglob("*")
+        if found.is_file() and not _hidden(found.relative_to(path))
+    )
     if not files:
         raise LureError(f"there is no file in {path}")
     with TemporaryDirectory(prefix="lure-push-") as folder:
@@ -96,4 +100,5 @@ def _zip(root: Path, files: Sequence[Path], *, into: Path) -> None:
 
 
 def _hidden(path: Path) -> bool:
-    return path.name.startswith(".")
+    """Whether it, or a folder that it is in, is hidden."""
+    return any(part.startswith(".") for part in path.parts)

@@ -14,7 +14,7 @@ from lure.errors import LureError
 
 
 def image_folder(root: Path) -> Path:
-    for name in ("cat/1.png", "dog/2.png", "dog/.hidden"):
+    for name in ("cat/1.png", "dog/2.png", "dog/.hidden", ".git/cat/3.png"):
         path = root / "pets" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
