@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lure import embedded, push, render
+from lure import embedded, push, render, voice
 from lure.client import DEFAULT_URL, Client
 from lure.errors import EmbeddedError, LureError, Unreachable
 
@@ -46,9 +46,9 @@ def root(*, url: Url = None) -> None:
         os.environ["LURE_URL"] = url
 
 
-def connect(url: str | None, *, retries: int = 2) -> Client:
+def connect(url: str | None) -> Client:
     """A client of the service that was named on the command line or by LURE_URL."""
-    return Client(url or os.environ.get("LURE_URL") or DEFAULT_URL, retries=retries)
+    return Client(url or os.environ.get("LURE_URL") or DEFAULT_URL, retries=2)
 
 
 @app.command()
@@ -56,15 +56,14 @@ def up(
     *,
     data: Annotated[Path, typer.Option(help="Keeps all state.")] = Path("lure-data"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 8000,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     api_replicas: Annotated[
         int, typer.Option(min=1, help="Those after the first: free ports.")
     ] = 1,
     learn_workers: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
-    """Run the whole service here, until Ctrl-C or SIGTERM; again to interrupt at once."""
+    """Run the whole service on 127.0.0.1, until Ctrl-C or SIGTERM; again to interrupt at once."""
     stack = embedded.Stack(
-        data, port, host, api_replicas=api_replicas, learn_workers=learn_workers, say=_say
+        data, port, api_replicas=api_replicas, learn_workers=learn_workers, say=_say
     )
     raise typer.Exit(embedded.run(stack))
 
@@ -100,7 +99,7 @@ def push_(
     url: Url = None,
 ) -> None:
     """Send chunks and wait until they are learned."""
-    with connect(url, retries=6) as client:  # a minute, in which a service may be restarted
+    with connect(url) as client:
         for line in push.Pushing(client, stream).run(paths):
             typer.echo(line)
 
@@ -211,7 +210,7 @@ def main() -> None:
 
 
 def _say(line: str) -> None:
-    typer.echo(f"lure: {line}", err=True)
+    voice.tell(f"lure: {line}", sys.stderr)
 
 
 def _setting(text: str) -> tuple[str, Any]:

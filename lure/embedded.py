@@ -10,9 +10,10 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import traceback
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, MappingProxyType
@@ -20,7 +21,7 @@ from typing import Self
 
 import httpx
 
-from lure import guard, layout, lock, logs, proc
+from lure import guard, layout, lock, logs, proc, voice
 from lure.errors import EmbeddedError
 from lure.processes import Child, Spec
 from lure.servers import Postgres, Redis, Server
@@ -32,7 +33,7 @@ MIGRATIONS_S = 120.0
 READY_S = 180.0  # the first import of torch from a cold disk takes its time
 
 
-class _Asked(EmbeddedError):
+class Asked(EmbeddedError):
     """Somebody asked to stop while the stack was still coming up."""
 
 
@@ -42,7 +43,7 @@ class Stack:
 
     Attributes:
         data: where all its state is kept; may hold other files.
-        port: of the (first) API; 0 picks a free one.
+        port: of the (first) API, on 127.0.0.1; 0 picks a free one.
         env: added to the children's environment.
         api_replicas: how many API processes; those after the first get free ports.
         learn_workers: how many workers take cycles.
@@ -51,7 +52,6 @@ class Stack:
 
     data: Path
     port: int = 0
-    host: str = "127.0.0.1"
     env: Mapping[str, str] = field(default_factory=dict)
     api_replicas: int = 1
     learn_workers: int = 1
@@ -64,7 +64,7 @@ class Stack:
         self.urls: list[str] = []
         self._run_id = uuid.uuid4().hex
         self.hurry = threading.Event()
-        self._supervisor = Supervisor(self.say)
+        self._supervisor = Supervisor(self._tell)
         self._stop, self._up, self._down = (threading.Event() for _ in range(3))
         self.failure: EmbeddedError | None = None
         self._thread: threading.Thread | None = None
@@ -140,21 +140,24 @@ class Stack:
                 self._up.set()
                 while not self._stop.wait(TICK_S):
                     self._supervisor.tick()
-        except (EmbeddedError, OSError) as error:
-            self.failure = error if isinstance(error, EmbeddedError) else EmbeddedError(str(error))
+        except EmbeddedError as error:
+            self.failure = error
+        except Exception as error:  # noqa: BLE001  (the thread's last frame: nobody else would see)
+            self._tell(traceback.format_exc())
+            self.failure = EmbeddedError(f"the stack failed: {error!r}")
         finally:
             self._down.set()
 
     def _bring_up(self) -> None:
         self._end_orphans()
-        ports = layout.ports(self.host, self.port, count=self.api_replicas)
-        self.urls = [layout.url(self.host, port) for port in ports]
+        ports = layout.ports(self.port, count=self.api_replicas)
+        self.urls = [layout.url(port) for port in ports]
         for server in (self.postgres, self.redis):
             self._start_server(server)
         told = layout.environment(self.data, self.postgres.url, self.redis.url)
         env = {**told, **self.env, **layout.marks(self.data, self._run_id)}
         self._migrate(env)
-        apis = layout.apis(self.host, ports)
+        apis = layout.apis(ports)
         for name, argv, more in (*apis, *layout.workers(self.data, self.learn_workers)):
             self._supervisor.start(Child(self._spec(name, argv, env={**env, **more})))
         for url in self.urls:
@@ -178,7 +181,7 @@ class Stack:
                 raise EmbeddedError(message + child.tail())
         finally:
             child.kill()
-        self.say("migrations are done")
+        self._tell("migrations are done")
 
     def _await_ready(self, url: str) -> None:
         def answers() -> bool:
@@ -195,12 +198,12 @@ class Stack:
 
     def _go_on(self) -> None:
         if self._stop.is_set():
-            raise _Asked("stopped before it was ready")
+            raise Asked("stopped before it was ready")
 
     def _end_orphans(self) -> None:
         """What a killed run on this folder left behind; PostgreSQL sees to its own."""
         if ended := guard.end_all(layout.MARK, str(self.data.resolve())):
-            self.say(f"ended {ended} processes that an earlier run had left")
+            self._tell(f"ended {ended} processes that an earlier run had left")
 
     def _take_down(self) -> None:
         names = list(self._supervisor.units)
@@ -212,6 +215,10 @@ class Stack:
         self.redis.stop()
         self.postgres.stop()
         guard.end_all(layout.RUN_MARK, self._run_id)
+
+    def _tell(self, line: str) -> None:
+        with suppress(OSError, ValueError):  # nobody listens any more: no reason to stop serving
+            self.say(line)
 
     def _log(self, name: str) -> Path:
         return self.data / "logs" / f"{name}.log"
@@ -225,24 +232,27 @@ class Stack:
 def run(stack: Stack) -> int:
     """`lure up`: runs the stack until this process is told to end; its exit code.
 
-    SIGINT, SIGTERM or SIGHUP to this process alone ends everything; a second one hurries.
+    SIGINT, SIGTERM or SIGHUP to this process alone ends everything; a second one hurries. Under
+    `nohup` SIGHUP stays ignored.
     """
 
     def asked(number: int, _: FrameType | None) -> None:
-        name = signal.Signals(number).name
-        stack.say(f"{name}: {'hurrying' if stack.stopping else 'stopping'}")
-        stack.ask_to_stop()
+        doing = "hurrying" if stack.stopping else "stopping"
+        stack.ask_to_stop()  # before a word is said: the terminal may be gone
+        stack.say(f"{signal.Signals(number).name}: {doing}")
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+    for number in ends:
         signal.signal(number, asked)
     try:
         stack.start()
     except EmbeddedError as error:
         stack.say(str(error))
-        return 0 if stack.stopping else 1
+        return 0 if isinstance(error, Asked) else 1
     for url in stack.urls:
-        sys.stdout.write(f"lure: ready at {url}\n")
-    sys.stdout.flush()
+        voice.tell(f"lure: ready at {url}", sys.stdout)
     stack.wait()
     if stack.failure is not None:
         stack.say(str(stack.failure))

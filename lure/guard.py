@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from lure import layout, proc
 from lure.waiting import until
 
-PATIENCE_S = 10.0
+PATIENCE_S = 4.0
 
 
 @contextmanager

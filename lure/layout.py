@@ -13,8 +13,13 @@ from lure.errors import EmbeddedError
 # in the environment of every child: the data folder that it belongs to, and the run on it
 MARK, RUN_MARK = "LURE_STACK", "LURE_STACK_RUN"
 
-# seconds from SIGTERM to SIGKILL: all of them, one after another, stay below 45
-STOP_S = {"admit": 20.0, "learn": 20.0, "beat": 20.0, "api": 8.0}
+HOST = "127.0.0.1"  # whoever reaches the service may do everything with it
+
+# What each may take to stop. Everything is to have ended 45 s after the first signal, even if all
+# take as long as they may: workers and beat together, then the APIs, Redis (2 s) and PostgreSQL
+# (6 s), each group with `processes.LAST_WORD_S` more, then `guard.PATIENCE_S`.
+STOP_S = {"admit": 18.0, "learn": 18.0, "beat": 18.0, "api": 6.0}
+GRACE_S = 12.0  # of a worker's time for the end of an epoch; then it hands back its claim and ends
 
 Program = tuple[str, tuple[str, ...], dict[str, str]]  # name, python's arguments, environment
 
@@ -27,8 +32,9 @@ def marks(data: Path, run: str) -> dict[str, str]:
 def environment(data: Path, database_url: str, redis_url: str) -> dict[str, str]:
     """What every child is told."""
     return {
-        "LURE_SHUTDOWN_S": "4",  # what open requests get must fit into STOP_S
         **os.environ,
+        "LURE_SHUTDOWN_S": "4",  # what open requests get must fit into STOP_S
+        "LURE_GRACE_S": f"{GRACE_S:g}",
         "LURE_DATABASE_URL": database_url,
         "LURE_REDIS_URL": redis_url,
         "LURE_BLOBS": str(data / "blobs"),
@@ -36,10 +42,10 @@ def environment(data: Path, database_url: str, redis_url: str) -> dict[str, str]
     }
 
 
-def apis(host: str, ports: Sequence[int]) -> Iterator[Program]:
+def apis(ports: Sequence[int]) -> Iterator[Program]:
     """The API processes."""
     for number, port in enumerate(ports, start=1):
-        where = {"LURE_HOST": host, "LURE_PORT": str(port)}
+        where = {"LURE_HOST": HOST, "LURE_PORT": str(port)}
         yield _numbered("api", number), ("-m", "service"), where
 
 
@@ -62,31 +68,30 @@ def _numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-{number}"
 
 
-def ports(host: str, first: int, *, count: int) -> list[int]:
+def ports(first: int, *, count: int) -> list[int]:
     """The wanted port (0: any) and further free ones.
 
     Raises:
-        EmbeddedError: the wanted one is in use, or the host is not this machine.
+        EmbeddedError: the wanted one is in use, or not for this user.
     """
     with ExitStack() as held:  # all at once, so that no free one is found twice
-        trials = [held.enter_context(_bound(host, port)) for port in (first, *[0] * (count - 1))]
+        trials = [held.enter_context(_bound(port)) for port in (first, *[0] * (count - 1))]
         return [int(trial.getsockname()[1]) for trial in trials]
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound(port: int) -> socket.socket:
+    trial = socket.socket()
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        trial = socket.socket(family)
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        trial.bind(address)
+        trial.bind((HOST, port))
     except OSError as error:
+        trial.close()
         reason = error.strerror or str(error)
         remedy = "choose another one with --port (0: any free one)"
-        raise EmbeddedError(f"cannot listen on {host}:{port}: {reason}; {remedy}") from error
+        raise EmbeddedError(f"cannot listen on {HOST}:{port}: {reason}; {remedy}") from error
     return trial
 
 
-def url(host: str, port: int) -> str:
+def url(port: int) -> str:
     """How a client on this machine reaches it."""
-    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://[{near}]:{port}" if ":" in near else f"http://{near}:{port}"
+    return f"http://{HOST}:{port}"

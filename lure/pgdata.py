@@ -55,7 +55,7 @@ def server_spec(data: Path, *, sockets: Path, log: Path) -> Spec:
         owner=_owner(data),
         stop_signal=signal.SIGINT,  # "fast": ends connections, writes a checkpoint
         death_signal=signal.SIGQUIT,  # "immediate": ends its own children too, unlike SIGKILL
-        stop_s=8.0,
+        stop_s=6.0,
     )
 
 

@@ -6,14 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lure import child, proc
+from lure.waiting import until
 
 TAIL_BYTES = 2000
+LAST_WORD_S = 2.0  # between a child's death signal and SIGKILL
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Spec:
         owner: `(uid, gid)` to run as; None keeps this process's own.
         stop_signal: asks it to end in good order.
         death_signal: what the kernel sends it when this process dies.
-        stop_s: seconds it has between `stop_signal` and SIGKILL.
+        stop_s: seconds it has between `stop_signal` and `death_signal`.
     """
 
     name: str
@@ -100,14 +102,8 @@ class Child:
         return True
 
     def stop(self) -> None:
-        """Ends it in good order, or by force after `stop_s`; nothing it started is left."""
-        family = self.family()
-        self.ask_to_stop()
-        if not self.wait(self.spec.stop_s):
-            self.send(signal.SIGKILL)
-            self.wait()
-        proc.kill(family)
-        self.kill_group()
+        """Ends it in good order, or by force; nothing it started is left. See `stop_all`."""
+        stop_all([self])
 
     def kill(self) -> None:
         """SIGKILL to it and to everything that it started."""
@@ -132,6 +128,30 @@ class Child:
     def tail(self) -> str:
         """The end of its log, for an error message."""
         return tail(self.spec.log)
+
+
+def stop_all(children: Sequence[Child], *, hurried: Callable[[], bool] = lambda: False) -> None:
+    """Ends children together, and whatever they started.
+
+    Each is asked to stop; when the longest `stop_s` of them is over, or as soon as somebody is in
+    a hurry, they get their `death_signal`, by which PostgreSQL still leaves in order; at last
+    SIGKILL.
+    """
+    families = [entry for one in children for entry in one.family()]
+    for one in children:
+        one.ask_to_stop()
+    patience_s = max((one.spec.stop_s for one in children), default=0.0)
+    until(lambda: hurried() or _ended(children), timeout_s=patience_s)
+    for one in children:
+        one.send(one.spec.death_signal)
+    until(lambda: _ended(children), timeout_s=LAST_WORD_S)
+    for one in children:
+        one.kill()
+    proc.kill(families)
+
+
+def _ended(children: Sequence[Child]) -> bool:
+    return not any(one.running for one in children)
 
 
 def launch(spec: Spec) -> list[str]:

@@ -155,7 +155,7 @@ class Redis(Server):
         argv = [programs.redis_server()]
         for option, value in settings.items():
             argv += [f"--{option}", value]
-        return Spec(name=self.name, argv=tuple(argv), log=self.log, stop_s=3.0)
+        return Spec(name=self.name, argv=tuple(argv), log=self.log, stop_s=2.0)
 
     def ready(self) -> bool:
         if not self.child.running:

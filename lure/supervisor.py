@@ -8,33 +8,44 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lure import logs, proc
+from lure import logs
 from lure.errors import EmbeddedError
-from lure.processes import Child
-from lure.waiting import until
+from lure.processes import Child, stop_all
 
-FIRST_DELAY_S = 1.0
-LONGEST_DELAY_S = 15.0
 STEADY_S = 10.0  # a child that lived this long had no trouble with its start
+PROMPT_STARTS = 5  # after so many deaths in a row, each before STEADY_S, more time is given
+DELAYS_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 LOGS_EVERY_S = 30.0
-LAST_WORD_S = 3.0  # between a child's death signal and SIGKILL
 
 Say = Callable[[str], None]
 
 
 @dataclass
 class Unit:
-    """A child to keep running; `prepare` clears the way before each start."""
+    """A child to keep running.
+
+    Attributes:
+        prepare: clears the way before each start.
+        started_at: by the monotonic clock.
+        false_starts: how often in a row it ended before `STEADY_S`, or could not be started.
+        due_at: when it is to be started again; None while it runs.
+    """
 
     child: Child
     prepare: Callable[[], None]
-    started_at: float = 0.0
-    delay_s: float = FIRST_DELAY_S
+    started_at: float
+    false_starts: int = 0
     due_at: float | None = None
 
     @property
     def name(self) -> str:
         return self.child.spec.name
+
+    @property
+    def delay_s(self) -> float:
+        """Seconds from its end to its next start."""
+        steps = min(max(0, self.false_starts - PROMPT_STARTS), len(DELAYS_S) - 1)
+        return DELAYS_S[steps]
 
 
 class Supervisor:
@@ -72,7 +83,7 @@ class Supervisor:
         if unit.due_at is None:
             unit.child.kill_group()
             steady = now - unit.started_at > STEADY_S
-            unit.delay_s = FIRST_DELAY_S if steady else unit.delay_s
+            unit.false_starts = 0 if steady else unit.false_starts + 1
             unit.due_at = now + unit.delay_s
             self._say(
                 f"{unit.name} {_ending(unit.child.exit_code)};"
@@ -82,11 +93,11 @@ class Supervisor:
             self._start_again(unit, now)
 
     def _start_again(self, unit: Unit, now: float) -> None:
-        unit.delay_s = min(unit.delay_s * 2, LONGEST_DELAY_S)
         try:
             unit.prepare()
             unit.child.start()
         except (OSError, EmbeddedError) as error:
+            unit.false_starts += 1
             unit.due_at = now + unit.delay_s
             self._say(f"{unit.name} cannot be started, again in {unit.delay_s:.0f} s: {error}")
             return
@@ -94,29 +105,15 @@ class Supervisor:
         self._say(f"{unit.name} runs again (process {unit.child.pid})")
 
     def stop(self, names: Sequence[str], *, hurry: threading.Event) -> None:
-        """Ends some children together, and whatever they started.
-
-        Each has its `stop_s`; `hurry` cuts that short.
-        """
+        """Ends some children together, and keeps them no longer; `hurry` cuts it short."""
         children = [self.units.pop(name).child for name in names if name in self.units]
-        families = [entry for child in children for entry in child.family()]
-        for child in children:
-            child.ask_to_stop()
-        patience_s = max((child.spec.stop_s for child in children), default=0.0)
-        until(lambda: hurry.is_set() or _ended(children), timeout_s=patience_s)
-        for child in children:
-            child.send(child.spec.death_signal)
-        until(lambda: _ended(children), timeout_s=LAST_WORD_S)
-        for child in children:
-            child.kill()
-        proc.kill(families)
-
-
-def _ended(children: Sequence[Child]) -> bool:
-    return not any(child.running for child in children)
+        stop_all(children, hurried=hurry.is_set)
 
 
 def _ending(code: int | None) -> str:
-    if code is not None and code < 0:
+    if code is None or code >= 0:
+        return f"ended with status {code}"
+    try:
         return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with status {code}"
+    except ValueError:  # most of the real-time signals have no name
+        return f"was ended by signal {-code}"

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from lure import logs, proc
-from lure.processes import Child, Spec
-from lure.supervisor import Supervisor
+from lure import guard, layout, logs, proc
+from lure.processes import LAST_WORD_S, Child, Spec
+from lure.servers import Postgres, Redis
+from lure.supervisor import Supervisor, Unit
 from lure.waiting import until
 
+GROUPS = (("api",), ("admit", "learn", "beat"))
 OBEDIENT = "import time; print('here', flush=True); time.sleep(600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + OBEDIENT
 # a grandchild in a session of its own, out of reach of signals to the child's group
@@ -27,7 +29,10 @@ PARENT = (
 
 class Told(list[str]):
     def has(self, text: str) -> bool:
-        return any(text in line for line in self)
+        return self.count_of(text) > 0
+
+    def count_of(self, text: str) -> int:
+        return sum(text in line for line in self)
 
 
 @pytest.fixture
@@ -78,17 +83,46 @@ def test_a_child_that_dies_is_started_again_after_a_second(
     assert told.has("small runs again")
 
 
-def test_a_child_that_keeps_dying_is_given_more_time(
+def test_a_child_that_dies_at_its_start_is_started_again_after_a_second_too(
     supervisor: Supervisor, make: Callable[..., Child], told: Told
 ) -> None:
     supervisor.start(make("raise SystemExit(3)"))
 
     def twice() -> bool:
         supervisor.tick()
-        return told.has("starting it again in 2 s")
+        return told.count_of("small ended with status 3; starting it again in 1 s") == 2
 
     assert until(twice, timeout_s=10)
-    assert told.has("small ended with status 3; starting it again in 1 s")
+
+
+def test_only_many_deaths_in_a_row_are_given_more_time(make: Callable[..., Child]) -> None:
+    unit = Unit(make(OBEDIENT), lambda: None, started_at=0.0)
+    delays = []
+    for unit.false_starts in (0, 1, 5, 6, 7, 10, 10_000):
+        delays.append(unit.delay_s)
+    assert delays == [1.0, 1.0, 1.0, 2.0, 4.0, 15.0, 15.0]
+
+
+def test_an_end_by_a_signal_without_a_name_is_told_by_its_number(
+    supervisor: Supervisor, make: Callable[..., Child], told: Told
+) -> None:
+    child = make("import os; os.kill(os.getpid(), 40)")
+    supervisor.start(child)
+    assert child.wait(10)
+    supervisor.tick()
+    assert told.has("small was ended by signal 40; starting it again in 1 s")
+
+
+def test_all_stopping_together_stays_within_45_seconds(tmp_path: Path) -> None:
+    servers = (Postgres(tmp_path / "postgres"), Redis(tmp_path / "redis"))
+    for server in servers:
+        server.prepare()
+    api_s, workers_s = (max(layout.STOP_S[name] for name in names) for names in GROUPS)
+    patience = [workers_s, api_s, *(server.spec().stop_s for server in servers)]
+    assert sum(patience) + len(patience) * LAST_WORD_S + guard.PATIENCE_S < 45
+    assert workers_s - layout.GRACE_S >= 6  # a heartbeat may pass before it looks, then it ends
+    for server in servers:
+        server.stop()
 
 
 def test_stopping_ends_grandchildren_too(
