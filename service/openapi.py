@@ -56,6 +56,8 @@ _DETAIL: dict[type[Exception], str] = {
     DiskFull: "too little disk space is left for this upload",
 }
 
+JSON_BODY = (TooSlow, TooLarge, UnsupportedMediaType)  # of every `service.bounded.JsonRoute`
+
 
 def refusals(*errors: type[Exception], **others: dict[str, Any]) -> Responses:
     """The `responses` of an endpoint that may refuse with these errors, beside the usual ones.

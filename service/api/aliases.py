@@ -15,7 +15,7 @@ from service import errors, idempotency
 from service.bounded import JsonRoute
 from service.deps import DatabaseDep
 from service.idempotency import KeyDep
-from service.openapi import refusals
+from service.openapi import JSON_BODY, refusals
 from service.params import AliasName, PageSize, PageToken, StreamName, key_of
 from service.preconditions import Preconditions, etag
 from service.schemas.aliases import AliasMoveWish, AliasShape, MoveShape, Why
@@ -109,6 +109,7 @@ def get_alias(
         Conflict,
         PreconditionFailed,
         errors.PreconditionRequired,
+        *JSON_BODY,
         _201={"model": AliasShape, "description": "The alias is new"},
     ),
     summary="Point an alias at a version",
@@ -159,7 +160,7 @@ def get_alias_history(
 @router.post(
     "/{alias}:rollback",
     response_model=AliasShape,
-    responses=refusals(NotFound, Conflict, KeyReused),
+    responses=refusals(NotFound, Conflict, KeyReused, *JSON_BODY),
     summary="Serve the newest older version that was served before, and hold it",
 )
 def rollback_alias(
@@ -181,7 +182,7 @@ def rollback_alias(
 @router.post(
     "/{alias}:release",
     response_model=AliasShape,
-    responses=refusals(NotFound, Conflict, KeyReused),
+    responses=refusals(NotFound, Conflict, KeyReused, *JSON_BODY),
     summary="Let cycles promote again after a rollback or a move by hand",
 )
 def release_alias(

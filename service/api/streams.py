@@ -13,7 +13,7 @@ from service import blueprint, idempotency
 from service.bounded import JsonRoute
 from service.deps import DatabaseDep, SettingsDep
 from service.idempotency import KeyDep
-from service.openapi import refusals
+from service.openapi import JSON_BODY, refusals
 from service.params import PageSize, PageToken, StreamName, key_of
 from service.schemas.common import Page, page_of
 from service.schemas.streams import NewStream, StreamShape
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
     "",
     status_code=201,
     response_model=StreamShape,
-    responses=refusals(AlreadyExists, KeyReused),
+    responses=refusals(AlreadyExists, KeyReused, *JSON_BODY),
     summary="Make a stream",
 )
 def create_stream(
