@@ -20,7 +20,7 @@ from PIL import Image
 
 from lure_core.config import InputSpec
 from lure_core.errors import BadImage
-from lure_core.images import decode, fit, sniff, split_of
+from lure_core.images import announced_pixels, decode, fit, sniff, split_of
 from lure_core.quiet import quiet_pillow
 from lure_core.types import Split
 
@@ -221,6 +221,12 @@ def png_header(width: int, height: int) -> bytes:
 def test_a_pixel_bomb_is_refused_by_its_header(side: int) -> None:
     with pytest.raises(BadImage, match="too large; at most 50000000 pixels"):
         decode(png_header(side, side), RGB_8)
+
+
+def test_pixels_are_counted_by_the_header_alone() -> None:
+    assert announced_pixels(png_header(40_000, 1_000)) == 40_000_000
+    assert announced_pixels(encoded(Image.new("L", (30, 20)), "JPEG")) == 600
+    assert announced_pixels(b"no image") == announced_pixels(b"\x89PNG\r\n\x1a\n") == 0
 
 
 def test_the_bound_on_pixels_is_the_callers() -> None:

@@ -217,7 +217,7 @@ def test_a_silent_stream_gives_heartbeats(api: Running, monkeypatch: pytest.Monk
 def test_sigterm_ends_the_process_though_clients_listen(
     settings: StoreSettings, database: Database
 ) -> None:
-    with process(settings, shutdown_s=30.0) as replica:
+    with process(settings, shutdown_s=30) as replica:
         with httpx.stream("GET", f"{replica.url}/v1/events", timeout=30) as answer:
             lines = answer.iter_lines()
             assert next(lines).startswith(":")

@@ -174,3 +174,23 @@ def test_many_who_ask_for_a_version_wait_for_one_reading(
         assert all(one is found[0] for one in found)
 
     asyncio.run(scene())
+
+
+def test_the_bounds_of_an_archive_are_those_that_the_workers_share(
+    settings: StoreSettings, version: Version
+) -> None:
+    for bound in ({"max_members": 8}, {"max_unpacked_bytes": 500}):
+        with running(service_settings(settings, **bound)) as api:
+            problem(push(api.client, "digits", digits_zip(range(9))), 422, "bad-archive")
+            assert push(api.client, "digits", digits_zip(range(2))).status_code in (200, 202)
+
+
+def test_the_process_ends_at_once_when_all_is_closed(
+    settings: StoreSettings, version: Version
+) -> None:
+    with process(settings) as replica:
+        httpx.post(f"{replica.url}{URL}", **ONE).raise_for_status()
+        replica.process.terminate()
+        began = time.monotonic()
+        assert replica.process.wait(20) == 0
+        assert time.monotonic() - began < 3
