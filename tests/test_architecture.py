@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,10 +44,16 @@ def test_no_function_is_over_60_lines() -> None:
 
 @pytest.mark.parametrize(
     "unsafe",
-    ["pickle.load", "weights_only=False", "allow_pickle=True", "strict=False)", "shell=True"],
+    [
+        r"pickle\.load",
+        "weights_only=False",
+        "allow_pickle=True",
+        r"load_state_dict\([^)]*strict=False",
+        "shell=True",
+    ],
 )
 def test_nothing_unsafe_is_loaded(unsafe: str) -> None:
-    assert [str(path) for path in sources() if unsafe in path.read_text()] == []
+    assert [str(path) for path in sources() if re.search(unsafe, path.read_text())] == []
 
 
 @pytest.mark.parametrize(

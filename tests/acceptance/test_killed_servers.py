@@ -83,9 +83,7 @@ def test_predictions_go_on_while_both_are_away(fragile: Fragile) -> None:
         for index in range(20):
             answer = api.client.predict(stream, [png(images[index])])
             assert answer["model_version"] == 1
-        ready = httpx.get(f"{api.url}/readyz")
-        assert ready.status_code == 200
-        assert set(ready.json()["degraded"]) == {"database", "redis"}
+        wait_for(lambda: degraded(api) == {"database", "redis"}, "both noticed", fragile.world)
         refused = httpx.post(f"{api.url}/v1/streams", json={"name": "later"}, timeout=30)
         assert refused.status_code == 503
         assert "Retry-After" in refused.headers
@@ -93,6 +91,12 @@ def test_predictions_go_on_while_both_are_away(fragile: Fragile) -> None:
         fragile.postgres.start()
         fragile.world.redis.start()
     wait_for(lambda: answers(api, stream), "the API to find the database again", fragile.world)
+
+
+def degraded(api: Api) -> set[str]:
+    ready = httpx.get(f"{api.url}/readyz")
+    assert ready.status_code == 200
+    return set(ready.json()["degraded"])
 
 
 def answers(api: Api, stream: str) -> bool:
