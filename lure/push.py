@@ -26,14 +26,17 @@ class Failures:
         self._noted: list[LureError] = []
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Keeps a failure for later; without an answer there is no going on."""
+    def noted(self, path: Path) -> Iterator[None]:
+        """Keeps a path's failure for later; without an answer there is no going on."""
         try:
             yield
         except Unreachable:
             raise
         except LureError as error:
-            self._noted.append(error)
+            title = error.title if str(path) in error.title else f"{path}: {error.title}"
+            self._noted.append(
+                LureError(title, detail=error.detail, status=error.status, errors=error.errors)
+            )
 
     def tell(self) -> None:
         """Raises what was noted, as one."""
@@ -71,10 +74,10 @@ class Pushing:
         failures = Failures()
         with self.progress:
             for path in paths:
-                with failures.noted():
+                with failures.noted(path):
                     sent.append((path, self._send(path)))
             for path, chunk in sent:
-                with failures.noted():
+                with failures.noted(path):
                     yield self._outcome(path, chunk)
         failures.tell()
 
@@ -106,7 +109,7 @@ class Pushing:
         if learned["state"] != "learned" or learned["version"] is None:
             raise self._failure(path, learned)
         version = self.client.version(self.stream, learned["version"])
-        return _final_line(self.stream, learned, version)
+        return _final_line(learned, version, again=chunk.get("duplicate", False))
 
     def _show(self, task: TaskID, path: Path, event: Event) -> None:
         """The bar follows the cycle that is running, whichever chunk it is about."""
@@ -127,12 +130,12 @@ class Pushing:
         return "\n  ".join([chunk["error"] or "see the chunk's report", *named])
 
 
-def _final_line(stream: str, chunk: shapes.Chunk, version: shapes.Version) -> str:
+def _final_line(chunk: shapes.Chunk, version: shapes.Version, *, again: bool) -> str:
     accuracy = (version["metrics"] or {}).get("accuracy")
     shown = f"{accuracy:.4f}" if isinstance(accuracy, (int, float)) else "unknown"
     refused = f", {chunk['refused']} refused" if chunk["refused"] else ""
-    again = " (known already)" if chunk.get("duplicate") else ""
+    known = " (known already)" if again else ""
     return (
-        f"{stream}: chunk {chunk['position']} learned{again},"
+        f"{chunk['stream']}: chunk {chunk['position']} learned{known},"
         f" {chunk['images']} images{refused}, accuracy {shown}, version {version['version']}"
     )
