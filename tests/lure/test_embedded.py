@@ -165,6 +165,15 @@ def test_sigint_to_its_own_process_ends_all(tmp_path: Path) -> None:
     assert data.stat().st_mode & 0o777 == 0o750
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """As a terminal starts its programs: not deaf to its end, as `nohup` and some runners do."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_whoever_reads_its_words_may_leave_and_the_terminal_hang_up(tmp_path: Path) -> None:
     process = subprocess.Popen(
         command(tmp_path / "data", "--port", "0"),
