@@ -85,7 +85,8 @@ class ResNet(nn.Module):
         self.conv1 = _conv3x3(channels, widths[0])
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.stages = [f"layer{i}" for i in range(1, len(widths) + 1)]
-        for name, inside, outside in zip(self.stages, [widths[0], *widths], widths, strict=False):
+        insides = [widths[0], *widths[:-1]]
+        for name, inside, outside in zip(self.stages, insides, widths, strict=True):
             first = BasicBlock(inside, outside, shortcut)
             rest = [BasicBlock(outside, outside, shortcut) for _ in range(blocks - 1)]
             self.add_module(name, nn.Sequential(first, *rest))
