@@ -179,12 +179,8 @@ def succeed(
     session: Session, stream: Stream, cycle: Cycle, *, version: int, prequential: float | None
 ) -> None:
     """The cycle has made its version, and its chunks are learned. Both rows must be locked."""
-    check_cycle_move(cycle.state, CycleState.SUCCEEDED)
-    _close_stage(session, cycle)
-    cycle.state = CycleState.SUCCEEDED
+    _end(session, cycle, CycleState.SUCCEEDED)
     cycle.version = version
-    cycle.heartbeat_at = cycle.resume_digest = None
-    cycle.finished_at = func.clock_timestamp()
     for chunk in of_cycle(session, cycle.id, for_update=True):
         check_chunk_move(chunk.state, ChunkState.LEARNED)
         chunk.state = ChunkState.LEARNED
@@ -201,12 +197,8 @@ def succeed(
 
 def fail(session: Session, stream: Stream, cycle: Cycle, error: str) -> None:
     """The cycle gives up, and its chunks with it. Both rows must be locked."""
-    check_cycle_move(cycle.state, CycleState.FAILED)
-    _close_stage(session, cycle)
-    cycle.state = CycleState.FAILED
+    _end(session, cycle, CycleState.FAILED)
     cycle.error = error
-    cycle.heartbeat_at = cycle.resume_digest = None
-    cycle.finished_at = func.clock_timestamp()
     for chunk in of_cycle(session, cycle.id, for_update=True):
         check_chunk_move(chunk.state, ChunkState.FAILED)
         chunk.state = ChunkState.FAILED
@@ -278,6 +270,14 @@ def unattended(session: Session, *, stale_s: float) -> Sequence[int]:
 def _is_free(stale_s: float) -> ColumnElement[bool]:
     horizon = func.clock_timestamp() - dt.timedelta(seconds=stale_s)
     return (Cycle.heartbeat_at.is_(None)) | (Cycle.heartbeat_at < horizon)
+
+
+def _end(session: Session, cycle: Cycle, state: CycleState) -> None:
+    check_cycle_move(cycle.state, state)
+    _close_stage(session, cycle)
+    cycle.state = state
+    cycle.heartbeat_at = cycle.resume_digest = None
+    cycle.finished_at = func.clock_timestamp()
 
 
 def _close_stage(session: Session, cycle: Cycle) -> None:
