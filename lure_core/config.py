@@ -7,57 +7,12 @@ through `to_dict`. A `ConfigError` names the field (`recipe.epochs`) and says wh
 from __future__ import annotations
 
 import re
-import types
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from lure_core.errors import ConfigError
+from lure_core.section import Section
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-
-
-class Section:
-    """A group of settings; subclasses are frozen dataclasses."""
-
-    section: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        for name, hint in _hints(type(self)).items():
-            if not _fits(getattr(self, name), hint):
-                self._refuse(name, f"must be {_words(hint)}")
-        self._validate()
-
-    def _validate(self) -> None:
-        """Ranges; the types hold already."""
-
-    def _refuse(self, name: str, what: str) -> None:
-        raise ConfigError(f"{self.section}.{name} {what}, not {getattr(self, name)!r}")
-
-    def _within(self, name: str, low: float, high: float) -> None:
-        value = getattr(self, name)
-        if not low <= value <= high:  # false for NaN too
-            self._refuse(name, f"must lie between {low:g} and {high:g}")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build the section from plain JSON.
-
-        Raises:
-            ConfigError: An unknown or missing key, a wrong type or a value out of its range.
-        """
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"{cls.section} must be an object, not {values!r}")
-        hints = _hints(cls)
-        if unknown := sorted(set(values) - set(hints)):
-            raise ConfigError(f"{cls.section} knows no {unknown[0]!r}; it has {', '.join(hints)}")
-        needed = {f.name for f in fields(cls) if f.default is MISSING}  # type: ignore[arg-type]
-        if missing := sorted(needed - set(values)):
-            raise ConfigError(f"{cls.section}.{missing[0]} is missing")
-        return cls(**{name: _plain(value, hints[name]) for name, value in values.items()})
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)  # type: ignore[call-overload, no-any-return]
 
 
 @dataclass(frozen=True)
@@ -174,45 +129,3 @@ class CycleConfig(Section):
         self._within("seed", 0, 2**63 - 1)
         if not _DEVICE.fullmatch(self.device):
             self._refuse("device", "must be auto, cpu, mps, cuda or cuda:N")
-
-
-def _hints(cls: type[Section]) -> dict[str, Any]:
-    hints = get_type_hints(cls)
-    return {f.name: hints[f.name] for f in fields(cls)}  # type: ignore[arg-type]
-
-
-def _options(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    options = _options(hint)
-    if len(options) > 1:
-        return any(_fits(value, option) for option in options)
-    if get_origin(hint) is Literal:
-        return value in get_args(hint)
-    if get_origin(hint) is tuple:
-        return isinstance(value, tuple) and all(_fits(v, get_args(hint)[0]) for v in value)
-    if hint in (int, float):  # True is an int to Python, never to a reader of settings
-        return not isinstance(value, bool) and isinstance(value, (int, hint))
-    return isinstance(value, hint)
-
-
-def _plain(value: Any, hint: Any) -> Any:
-    """JSON's value as the hint's: arrays become tuples, objects sections."""
-    if isinstance(hint, type) and issubclass(hint, Section) and isinstance(value, Mapping):
-        return hint.from_dict(value)
-    if get_origin(hint) is tuple and isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(value)
-    return value
-
-
-def _words(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return " or ".join(map(repr, get_args(hint)))
-    if get_origin(hint) is tuple:
-        return f"a list, each {_words(get_args(hint)[0])}"
-    if len(_options(hint)) > 1:
-        return " or ".join(map(_words, _options(hint)))
-    words = {int: "a whole number", float: "a number", str: "a text", type(None): "null"}
-    return words.get(hint, "an object")

@@ -9,8 +9,9 @@ from typing import Any
 
 from lure_core import models
 from lure_core.archive.listing import class_name
-from lure_core.config import InputSpec, Recipe, Section
+from lure_core.config import InputSpec, Recipe
 from lure_core.errors import ConfigError, UnknownArchitecture
+from lure_core.section import Section
 from service.errors import Fault, Invalid
 from service.policies import POLICIES
 from service.schemas.streams import NewStream

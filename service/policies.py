@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from lure_core.config import Section, Unlearn
+from lure_core.config import Unlearn
+from lure_core.section import Section
 
 
 @dataclass(frozen=True)
