@@ -7,7 +7,7 @@ through `to_dict`. A `ConfigError` names the field (`recipe.epochs`) and says wh
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from lure_core.section import Section
@@ -55,6 +55,12 @@ class Recipe(Section):
     `milestones` are fractions of the epochs at which "step" multiplies the learning rate by
     `gamma`; "linear" warms up for a tenth of the steps, then falls in a straight line to zero.
     `learn_epochs` is the first chunk's number of epochs, where it differs.
+
+    Off unless asked for: `l2_init` pulls the weights towards the lineage's first initialisation
+    (1e-3; arXiv 2308.11958); `ema` keeps an average of the weights and makes it the version
+    (0.999); `pruning` drops this share of the samples below the mean loss and weighs the rest up
+    (0.5; InfoBatch, arXiv 2303.04947); `old_share` learns from so much of the replayed past, drawn
+    by chance or by the parent's loss (`old_by`); `compile` runs the model through `torch.compile`.
     """
 
     section: ClassVar[str] = "recipe"
@@ -70,6 +76,12 @@ class Recipe(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 0
     learn_epochs: int | None = None
+    l2_init: float = 0.0
+    ema: float = 0.0
+    pruning: float = 0.0
+    old_share: float = 1.0
+    old_by: Literal["loss", "chance"] = "loss"
+    compile: bool = False
 
     def _validate(self) -> None:
         self._within("epochs", 1, 10_000)
@@ -81,35 +93,97 @@ class Recipe(Section):
         self._within("momentum", 0, 0.9999)
         self._within("weight_decay", 0, 1)
         self._within("seed", 0, 2**63 - 1)
+        self._within("l2_init", 0, 1)
+        self._within("ema", 0, 0.999999)
+        self._within("pruning", 0, 0.95)
+        self._within("old_share", 0.01, 1)
         rising = list(self.milestones) == sorted(set(self.milestones))
         if not rising or not all(0 < m < 1 for m in self.milestones):
             self._refuse("milestones", "must be rising fractions between 0 and 1")
+
+
+StrategyName = Literal[
+    "lure",
+    "lure-official",
+    "warm",
+    "scratch",
+    "random-reset",
+    "magnitude-reset",
+    "shrink-perturb",
+    "dash",
+    "fire",
+    "later-layers",
+    "last-layer",
+    "rescale",
+    "auto",
+]
 
 
 @dataclass(frozen=True)
 class Unlearn(Section):
     """What is forgotten before relearning.
 
-    `fraction` is the share of the weights reset; the subset on which their saliency is taken is
-    `subset_fraction` of the new data, at least `subset_min` images, or all if there are fewer.
+    Of the resets (`lure`, `random-reset`, `magnitude-reset`): `fraction` is the share of the
+    weights that are reset. Of `lure`: `saliency` is how gradients are summed; the subset on which
+    it is taken is `subset_fraction` of the new data, at least `subset_min` images, or all if there
+    are fewer. Of `shrink-perturb`: `preset` names its two factors, `shrink` and `perturb` overrule
+    them. Of `dash`: `dash_alpha` weighs each new gradient, `dash_floor` is the strongest shrinking.
+    Of `fire`: `scale` is what the orthogonal weights are scaled to. Of `auto`: it tries each of
+    the `candidates` on a copy, relearns that for `probe_share` of the training, and keeps the best.
     """
 
     section: ClassVar[str] = "unlearn"
-    strategy: Literal["lure", "lure-official", "warm", "scratch"] = "lure"
+    strategy: StrategyName = "lure"
     fraction: float = 0.20
     saliency: Literal["sum", "abs_batch", "abs_sample"] = "sum"
     subset_fraction: float = 0.20
     subset_min: int = 512
+    preset: Literal["ash", "lure", "dash", "interpolate"] = "ash"
+    shrink: float | None = None
+    perturb: float | None = None
+    dash_alpha: float = 0.3
+    dash_floor: float = 0.3
+    scale: Literal["init-norm", "paper"] = "init-norm"
+    candidates: tuple[StrategyName, ...] = ("lure", "random-reset", "fire")
+    probe_share: float = 0.02
 
     def _validate(self) -> None:
-        self._within("fraction", 0, 1)
-        self._within("subset_fraction", 0, 1)
+        for share in ("fraction", "subset_fraction", "dash_alpha", "dash_floor"):
+            self._within(share, 0, 1)
         self._within("subset_min", 1, 10**9)
+        for factor in ("shrink", "perturb"):
+            if getattr(self, factor) is not None:
+                self._within(factor, 0, 1)
+        self._within("probe_share", 0, 1)
+        if not self.candidates or "auto" in self.candidates:
+            self._refuse("candidates", "must be one or more strategies, none of them auto")
+
+
+@dataclass(frozen=True)
+class Replay(Section):
+    """How much of the learned past is learned again; the judge images are always all of them.
+
+    "full": all of it. "buffer": `capacity` images of it, drawn evenly over everything
+    ("reservoir") or over the classes ("class-balanced"). "one": the chunk before. "none": nothing.
+    """
+
+    section: ClassVar[str] = "replay"
+    kind: Literal["full", "buffer", "one", "none"] = "full"
+    capacity: int = 10_000
+    keep: Literal["reservoir", "class-balanced"] = "reservoir"
+
+    def _validate(self) -> None:
+        self._within("capacity", 1, 10**9)
 
 
 @dataclass(frozen=True)
 class CycleConfig(Section):
-    """Everything `run_cycle` needs beside the data. `seed` is this cycle's own."""
+    """Everything `run_cycle` needs beside the data. `seed` is this cycle's own.
+
+    `device` and `resident_mib` say where, not what: how the weights come out does not depend on
+    the latter at all. Training images of more than `resident_mib` MiB are streamed from their
+    mapped files instead of lying on the device; None: when they take over half of its free memory.
+    """
 
     section: ClassVar[str] = "cycle"
     architecture: str
@@ -120,6 +194,8 @@ class CycleConfig(Section):
     unlearn: Unlearn
     seed: int
     device: str = "auto"
+    replay: Replay = field(default_factory=Replay)
+    resident_mib: int | None = None
 
     def _validate(self) -> None:
         if not self.classes or len(set(self.classes)) != len(self.classes):
@@ -127,5 +203,7 @@ class CycleConfig(Section):
         if len(self.normalisation.mean) != self.input.channels:
             self._refuse("normalisation", f"must have {self.input.channels} channel(s)")
         self._within("seed", 0, 2**63 - 1)
+        if self.resident_mib is not None:
+            self._within("resident_mib", 0, 2**40)
         if not _DEVICE.fullmatch(self.device):
             self._refuse("device", "must be auto, cpu, mps, cuda or cuda:N")

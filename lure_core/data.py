@@ -29,11 +29,14 @@ class Samples:
         images: uint8 [N, C, H, W].
         labels: int64 [N], indices into the class list.
         splits: uint8 [N], values of `Split`.
+        name: What tells these images from all others for as long as they live, such as the chunk
+            file's digest; "" where nothing leans on it.
     """
 
     images: Tensor
     labels: Tensor
     splits: Tensor
+    name: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,14 +45,21 @@ class Samples:
         return self.take(_rows(self, split))
 
     def take(self, index: Tensor) -> Samples:
-        return Samples(self.images[index], self.labels[index], self.splits[index])
+        return replace(
+            self, images=self.images[index], labels=self.labels[index], splits=self.splits[index]
+        )
 
     def put(self, other: Samples, *, at: slice) -> None:
         """Overwrite a stretch of these with others."""
         self.images[at], self.labels[at], self.splits[at] = other.images, other.labels, other.splits
 
     def to(self, device: torch.device) -> Samples:
-        return Samples(self.images.to(device), self.labels.to(device), self.splits.to(device))
+        return replace(
+            self,
+            images=self.images.to(device),
+            labels=self.labels.to(device),
+            splits=self.splits.to(device),
+        )
 
     def digest(self) -> str:
         """SHA-256 over shape, pixels, labels and roles."""
@@ -100,7 +110,8 @@ def _load_one(path: Path, index_of: dict[str, int]) -> Samples:
         raise BadChunkFile(f"{path.name}: label {unknown[0]!r} is not in the class list")
     class_of_name = np.array([index_of[name] for name in chunk.names], dtype=np.int64)
     labels = torch.from_numpy(class_of_name[chunk.index])
-    return Samples(torch.from_numpy(chunk.images), labels, torch.from_numpy(chunk.splits))
+    images, splits = torch.from_numpy(chunk.images), torch.from_numpy(chunk.splits)
+    return Samples(images, labels, splits, name=path.name)
 
 
 def normalisation(*parts: Samples) -> Normalisation:
@@ -150,11 +161,17 @@ def spans(count: int, size: int) -> list[slice]:
 
 @dataclass(frozen=True)
 class Batches:
-    """Normalised batches (x float32 [N, C, H, W], labels [N]) in order; may be read repeatedly."""
+    """Normalised batches (x float32 [N, C, H, W], labels [N]) in order; may be read repeatedly.
+
+    Attributes:
+        size: Images a batch.
+        parts: Lengths of the chunks that the samples came in, in order; () where they are one.
+    """
 
     samples: Samples
     normalisation: Normalisation
     size: int = 256
+    parts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(spans(len(self.samples), self.size))
@@ -165,7 +182,8 @@ class Batches:
             yield images, self.samples.labels[span]
 
     def take(self, index: Tensor) -> Batches:
-        return replace(self, samples=self.samples.take(index.to(self.samples.labels.device)))
+        taken = self.samples.take(index.to(self.samples.labels.device))
+        return replace(self, samples=taken, parts=())
 
     def showing(self, images: Tensor) -> Batches:
         """Other pixels under the same labels."""

@@ -47,7 +47,8 @@ class Section:
         hints = _hints(cls)
         if unknown := sorted(set(values) - set(hints)):
             raise ConfigError(f"{cls.section} knows no {unknown[0]!r}; it has {', '.join(hints)}")
-        needed = {f.name for f in fields(cls) if f.default is MISSING}  # type: ignore[arg-type]
+        given = ((f.name, f.default, f.default_factory) for f in fields(cls))  # type: ignore[arg-type]
+        needed = {name for name, *defaults in given if defaults == [MISSING, MISSING]}
         if missing := sorted(needed - set(values)):
             raise ConfigError(f"{cls.section}.{missing[0]} is missing")
         return cls(**{name: _plain(value, hints[name]) for name, value in values.items()})
@@ -75,7 +76,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple) and all(_fits(v, get_args(hint)[0]) for v in value)
     if hint in (int, float):  # True is an int to Python, never to a reader of settings
         return not isinstance(value, bool) and isinstance(value, (int, hint))
-    return isinstance(value, hint)
+    return isinstance(value, get_origin(hint) or hint)
 
 
 def _plain(value: Any, hint: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Literal, Protocol
 
@@ -60,6 +60,9 @@ class UnlearnReport:
         subset_images: Images on which the saliency was taken.
         seconds: Wall clock.
         flops: Floating-point operations, counted analytically (2 per multiply-add).
+        details: What only this strategy has to tell, as plain JSON.
+        mask: Which of the counted weights were reset, in the order of `layer_share`, eight to a
+            byte (`numpy.packbits`); None where the strategy picks no single weights.
     """
 
     strategy: str
@@ -71,13 +74,20 @@ class UnlearnReport:
     subset_images: int = 0
     seconds: float = 0.0
     flops: int = 0
+    details: dict[str, Any] = field(default_factory=dict)
+    mask: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """All but the mask, as plain JSON."""
+        values = asdict(replace(self, mask=None))
+        del values["mask"]
+        return values
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> UnlearnReport:
-        return cls(**values)
+    def from_dict(
+        cls, values: Mapping[str, Any], mask: npt.NDArray[np.uint8] | None = None
+    ) -> UnlearnReport:
+        return cls(**values, mask=mask)
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,9 @@ class CycleResult:
         epochs: Epochs trained.
         timings: Seconds by stage, summed over interruptions.
         images_per_s: Training images a second over the relearning.
+        flops: What was computed, by purpose: "relearn" (forward, and backward twice over),
+            "unlearn" (saliency, probes, statistics), "select" (choosing the best epoch),
+            "prequential" and "evaluate". The first three are the price of the version.
         environment: Device, threads, precision and library versions it was made with; a cycle
             resumed elsewhere lists the earlier ones that differ as "resumed_from".
     """
@@ -147,6 +160,7 @@ class CycleResult:
     epochs: int
     timings: dict[str, float]
     images_per_s: float
+    flops: dict[str, int]
     environment: dict[str, Any]
 
 

@@ -58,6 +58,10 @@ class Notes:
                 earlier.append(environment)
         return last | ({"resumed_from": earlier} if earlier else {})
 
+    def to_dict(self) -> dict[str, Any]:
+        report = self.unlearn and self.unlearn.to_dict()
+        return {**vars(self), "unlearn": report}
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Notes:
         report = values.pop("unlearn")
@@ -80,9 +84,8 @@ class Workbench:
         self.data = data
         device = precision.device_of(config.device)
         model = fresh_model(config) if start.parent is None else _restored(start.parent, config)
-        self.precision = precision.choose(
-            config.recipe.precision, device=device, flops=forward_flops(model, config.input)
-        )
+        self.flops = forward_flops(model, config.input)
+        self.precision = precision.choose(config.recipe.precision, device=device, flops=self.flops)
         self.learning = learn.Learning.of(self.precision.place(model), config.recipe)
         self.task = _task(self.data, config, self.precision, first=start.parent is None)
         self.notes = Notes() if start.resume is None else self._resume(start.resume)
@@ -94,7 +97,7 @@ class Workbench:
         """Of everything the weights depend on; a resume state of another cycle is refused by it."""
         parent = self.start.parent
         facts = {
-            "config": {**self.config.to_dict(), "device": None},
+            "config": {**self.config.to_dict(), "device": None, "resident_mib": None},
             "data": [[s.digest() for s in part] for part in (self.data.new, self.data.past)],
             "parent": parent and parent.sidecar.get("weights_sha256"),
         }
@@ -128,7 +131,7 @@ class Workbench:
     def state(self) -> bytes:
         self._stop_clock()
         self._clock = time.perf_counter()
-        notes = {"digest": self.digest, "notes": asdict(self.notes)}
+        notes = {"digest": self.digest, "notes": self.notes.to_dict()}
         if self.notes.stage in ("prequential", "unlearn"):  # the parent is all there is yet
             return checkpoint.pack_state({}, notes)
         tensors, progress = self.learning.dump()
@@ -158,6 +161,9 @@ class Workbench:
         self._stop_clock()
         learning, task = self.learning, self.task
         seen = len(task.train) * learning.epoch
+        flops = {"relearn": 3 * seen * self.flops}
+        if self.notes.unlearn:
+            flops["unlearn"] = self.notes.unlearn.flops
         return CycleResult(
             checkpoint=version,
             metrics=metrics,
@@ -168,6 +174,7 @@ class Workbench:
             epochs=task.epochs,
             timings=self.notes.timings,
             images_per_s=seen / learning.seconds,
+            flops=flops,
             environment=self.notes.environment,
         )
 

@@ -53,6 +53,8 @@ def strategy(settings: Unlearn) -> Strategy:
             return Lure(settings)
         case "lure-official":
             return LureOfficial(settings)
+        case other:
+            raise NotImplementedError(other)
 
 
 @dataclass(frozen=True)

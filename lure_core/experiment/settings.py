@@ -1,0 +1,76 @@
+"""What an experiment is told to do, as a section of settings like those of a cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, ClassVar, Literal
+
+from lure_core.config import Recipe, Replay, Unlearn
+from lure_core.section import Section
+
+DatasetName = Literal[
+    "cifar10", "cifar100", "restricted-imagenet", "folder", "digits", "zips", "chunkfiles"
+]
+
+
+@dataclass(frozen=True)
+class Experiment(Section):
+    """All runs of one comparison: every method, seed, budget and share of wrong labels.
+
+    A run is one method from one seed over all chunks. Runs of one seed are paired: the same
+    chunks in the same order, the same wrong labels, the same first initialisation.
+
+    Attributes:
+        data: The data set's folder; None for digits, which travel with the package.
+        chunks: How many the training images are cut into.
+        chunk_size: Images a chunk; None: as many as there are, evenly.
+        select: Share of each chunk that chooses the best epoch and is not learned from.
+        shots: Images a class and chunk in the few-shot setting.
+        side: Images are scaled and cropped to it, in pixels; None: the data set's own.
+        methods: Strategies, with a preset after a colon ("shrink-perturb:dash", "fire:paper"),
+            named recipes ("frugal"), or names that `custom` explains.
+        budgets: Shares of `recipe.epochs` spent on relearning, as fractions ("1/5"); the first
+            chunk is always learned in full.
+        label_noise: Shares of wrong labels among the training and select images.
+        custom: Methods of one's own by name: {"unlearn": {…}, "recipe": {…}, "replay": {…}},
+            each overruling the sections below.
+        out: Folder for records, table and plots; a run that is finished there is not run again.
+    """
+
+    section: ClassVar[str] = "experiment"
+    dataset: DatasetName = "digits"
+    data: str | None = None
+    architecture: str = "resnet18"
+    chunks: int = 8
+    chunk_size: int | None = None
+    select: float = 0.1
+    shots: int | None = None
+    side: int | None = None
+    methods: tuple[str, ...] = ("scratch", "warm", "lure", "random-reset")
+    seeds: tuple[int, ...] = (0,)
+    budgets: tuple[str, ...] = ("1",)
+    label_noise: tuple[float, ...] = (0.0,)
+    recipe: Recipe = field(default_factory=Recipe)
+    unlearn: Unlearn = field(default_factory=Unlearn)
+    replay: Replay = field(default_factory=Replay)
+    custom: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    out: str = "lure-experiment"
+    robustness: bool = False
+    tensorboard: bool = False
+    wandb: bool = False
+
+    def _validate(self) -> None:
+        self._within("chunks", 1, 10_000)
+        self._within("select", 0, 0.5)
+        if not all(0 <= share < 1 for share in self.label_noise):
+            self._refuse("label_noise", "must be shares from 0 up to, not including, 1")
+        for budget in self.budgets:
+            try:
+                good = 0 < Fraction(budget) <= 10
+            except (ValueError, ZeroDivisionError):
+                good = False
+            if not good:
+                self._refuse("budgets", 'must be fractions such as "1" or "1/5"')
