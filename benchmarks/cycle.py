@@ -34,6 +34,7 @@ from torchvision import transforms
 from lure_core import data, learn, models, precision
 from lure_core.config import InputSpec, Recipe
 from lure_core.data import Samples
+from lure_core.feed import open_feed
 from lure_core.models.cost import forward_flops
 from lure_core.precision import Precision
 from lure_core.rng import generator
@@ -123,8 +124,9 @@ def relearn(
     model: nn.Module, samples: Samples, recipe: Recipe, epochs: int, chosen: Precision
 ) -> None:
     """What a cycle does in its longest stage."""
-    train = samples.to(chosen.device)
-    none = train.take(torch.empty(0, dtype=torch.long))
+    rows = [torch.arange(len(samples))]
+    train = open_feed([samples], rows, device=chosen.device, resident_mib=None)
+    none = samples.take(torch.empty(0, dtype=torch.long))
     by = data.normalisation(samples)
     task = learn.Task(train, none, by, recipe, epochs, seed=0, precision=chosen)
     learn.fit(learn.Learning.of(chosen.place(model), recipe), task=task, on_epoch=lambda _: None)

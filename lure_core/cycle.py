@@ -63,7 +63,7 @@ def judge(version: Checkpoint, data: CycleData, config: CycleConfig) -> Metrics:
 def _unlearn(bench: Workbench) -> UnlearnReport:
     config = bench.config
     # The published code draws its images from the front of everything that is replayed.
-    everything = bench.task.train
+    everything = bench.data.replayed(Split.TRAIN).to(bench.precision.device)
     official = config.unlearn.strategy == "lure-official"
     images = everything if official else bench.of_new(Split.TRAIN)
     return unlearn.strategy(config.unlearn).apply(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +16,11 @@ from lure_core import evaluate
 from lure_core.augment import augment
 from lure_core.config import Normalisation, Recipe
 from lure_core.data import Batches, Samples, normalise, spans
+from lure_core.feed import Feed
 from lure_core.precision import Precision
 from lure_core.rng import derive_seed, forked, generator
 
-_FIGURES = ("epoch", "best_epoch", "best_correct", "seconds")
+_FIGURES = ("epoch", "best_epoch", "best_correct", "seen", "seconds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,20 +32,26 @@ class Task:
         select: Chooses the best epoch; where it is empty, the last epoch is kept.
         seed: Every epoch draws from generators derived from it and the epoch's number alone, so
             that going on after an interruption needs no generator's state.
+        origin: Where `recipe.l2_init` pulls to, by parameter name; None: not at all.
     """
 
-    train: Samples
+    train: Feed
     select: Samples
     normalisation: Normalisation
     recipe: Recipe
     epochs: int
     seed: int
     precision: Precision
+    origin: Mapping[str, Tensor] | None = None
 
 
 @dataclass
 class Learning:
-    """A model on its way: all that an interruption must not lose."""
+    """A model on its way: all that an interruption must not lose.
+
+    Attributes:
+        seen: Training images that went forward and backward so far.
+    """
 
     model: nn.Module
     optimizer: torch.optim.SGD
@@ -51,6 +59,7 @@ class Learning:
     best_epoch: int = 0
     best_correct: int = -1
     best: dict[str, Tensor] = field(default_factory=dict)
+    seen: int = 0
     seconds: float = 0.0
 
     @classmethod
@@ -111,7 +120,7 @@ def fit(learning: Learning, *, task: Task, on_epoch: Callable[[Epoch], None]) ->
     """Train from `learning.epoch` to the end, then put the best epoch's weights in the model."""
     select = Batches(task.select, task.normalisation)
     while learning.epoch < task.epochs:
-        began = time.perf_counter()
+        began, seen = time.perf_counter(), learning.seen
         loss = _train_epoch(learning, task)
         seconds = time.perf_counter() - began
         learning.epoch += 1
@@ -119,7 +128,7 @@ def fit(learning: Learning, *, task: Task, on_epoch: Callable[[Epoch], None]) ->
         correct = _correct(learning.model, select, precision=task.precision)
         learning.keep(correct)
         accuracy = correct / len(task.select) if len(task.select) else None
-        on_epoch(Epoch(loss, accuracy, len(task.train) / seconds))
+        on_epoch(Epoch(loss, accuracy, (learning.seen - seen) / seconds))
     learning.model.load_state_dict(learning.best)
 
 
@@ -138,18 +147,19 @@ def _train_epoch(learning: Learning, task: Task) -> float:
     """One pass over the training images; returns their mean loss."""
     seed = derive_seed(task.seed, learning.epoch, "epoch")
     draws = generator(seed)
-    order = _order(len(task.train), draws).to(task.train.labels.device)
-    batches = spans(len(order), task.recipe.batch_size)
+    order = _order(len(task.train), draws)
+    rows = [order[span] for span in spans(len(order), task.recipe.batch_size)]
     learning.model.train()
-    total = torch.zeros((), device=order.device)
-    with forked(seed, task.precision.device):  # for layers that draw by themselves, as dropout does
-        for number, span in enumerate(batches, start=learning.epoch * len(batches)):
+    total = torch.zeros((), device=task.precision.device)
+    # `forked` is for layers that draw by themselves, as dropout does.
+    with forked(seed, task.precision.device), closing(task.train.batches(rows)) as batches:
+        for number, batch in enumerate(batches, start=learning.epoch * len(rows)):
             for group in learning.optimizer.param_groups:
                 group["lr"] = learning_rate(
-                    task.recipe, step=number, steps_per_epoch=len(batches), epochs=task.epochs
+                    task.recipe, step=number, steps_per_epoch=len(rows), epochs=task.epochs
                 )
-            index = order[span]
-            total += _step(learning, task, task.train.take(index), draws) * len(index)
+            total += _step(learning, task, batch, draws) * len(batch)
+    learning.seen += len(order)
     return float(total) / len(order)
 
 

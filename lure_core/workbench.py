@@ -16,6 +16,7 @@ from lure_core import checkpoint, evaluate, learn, models, precision
 from lure_core.config import CycleConfig
 from lure_core.data import Batches, Samples, gather
 from lure_core.errors import BadCheckpoint, BadChunkFile
+from lure_core.feed import open_feed
 from lure_core.models.cost import forward_flops
 from lure_core.replay import CycleData
 from lure_core.rng import derive_seed
@@ -160,8 +161,7 @@ class Workbench:
     ) -> CycleResult:
         self._stop_clock()
         learning, task = self.learning, self.task
-        seen = len(task.train) * learning.epoch
-        flops = {"relearn": 3 * seen * self.flops}
+        flops = {"relearn": 3 * learning.seen * self.flops}
         if self.notes.unlearn:
             flops["unlearn"] = self.notes.unlearn.flops
         return CycleResult(
@@ -173,7 +173,7 @@ class Workbench:
             best_epoch=learning.best_epoch,
             epochs=task.epochs,
             timings=self.notes.timings,
-            images_per_s=seen / learning.seconds,
+            images_per_s=learning.seen / learning.seconds,
             flops=flops,
             environment=self.notes.environment,
         )
@@ -206,11 +206,12 @@ def _task(
     data: CycleData, config: CycleConfig, chosen: precision.Precision, *, first: bool
 ) -> learn.Task:
     recipe = config.recipe
-    train = data.replayed(Split.TRAIN).to(chosen.device)
-    if not len(train):
+    parts = [*data.past, *data.new]
+    rows = [(part.splits == int(Split.TRAIN)).nonzero().flatten() for part in parts]
+    if not any(len(of_part) for of_part in rows):
         raise BadChunkFile("no training image among the data: nothing to learn from")
     return learn.Task(
-        train=train,
+        train=open_feed(parts, rows, device=chosen.device, resident_mib=config.resident_mib),
         select=data.replayed(Split.SELECT).to(chosen.device),
         normalisation=config.normalisation,
         recipe=recipe,

@@ -9,6 +9,7 @@ from torch import nn
 from lure_core import evaluate, learn
 from lure_core.config import Normalisation, Recipe
 from lure_core.data import Batches
+from lure_core.feed import open_feed
 from lure_core.learn import Epoch, Learning, Task, learning_rate
 from lure_core.precision import choose
 from lure_core.types import Split
@@ -23,7 +24,8 @@ def create_task(count: int = 64, *, select: int = 16, epochs: int = 3, **recipe:
     train = of_split(create_samples(count), Split.TRAIN)
     chooses = of_split(create_samples(max(1, select), seed=9), Split.SELECT)
     chooses = chooses.take(torch.arange(select))
-    return Task(train, chooses, BY, settings, epochs, seed=4, precision=FP32)
+    feed = open_feed([train], [torch.arange(count)], device=FP32.device, resident_mib=None)
+    return Task(feed, chooses, BY, settings, epochs, seed=4, precision=FP32)
 
 
 def fit(task: Task, model: nn.Module | None = None) -> tuple[Learning, list[Epoch]]:
