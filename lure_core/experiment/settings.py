@@ -24,8 +24,11 @@ class Experiment(Section):
 
     Attributes:
         data: The data set's folder; None for digits, which travel with the package.
-        chunks: How many the training images are cut into.
+        chunks: How many the training images are cut into; None: 8, or the zips or chunk files
+            as they are.
         chunk_size: Images a chunk; None: as many as there are, evenly.
+        test_images: Images that test; None: the data set's own test set, or a fifth of a data set
+            that has none. They are the same for every seed.
         select: Share of each chunk that chooses the best epoch and is not learned from.
         shots: Images a class and chunk in the few-shot setting.
         side: Images are scaled and cropped to it, in pixels; None: the data set's own.
@@ -43,11 +46,12 @@ class Experiment(Section):
     dataset: DatasetName = "digits"
     data: str | None = None
     architecture: str = "resnet18"
-    chunks: int = 8
+    chunks: int | None = None
     chunk_size: int | None = None
     select: float = 0.1
     shots: int | None = None
     side: int | None = None
+    test_images: int | None = None
     methods: tuple[str, ...] = ("scratch", "warm", "lure", "random-reset")
     seeds: tuple[int, ...] = (0,)
     budgets: tuple[str, ...] = ("1",)
@@ -63,14 +67,29 @@ class Experiment(Section):
     wandb: bool = False
 
     def _validate(self) -> None:
-        self._within("chunks", 1, 10_000)
-        self._within("select", 0, 0.5)
+        self._validate_data()
+        for several in ("methods", "seeds", "budgets", "label_noise"):
+            values = getattr(self, several)
+            if not values or len(set(values)) != len(values):
+                self._refuse(several, "must be one or more different ones")
+        if not all(0 <= seed < 2**31 for seed in self.seeds):
+            self._refuse("seeds", "must lie between 0 and 2147483647")
         if not all(0 <= share < 1 for share in self.label_noise):
             self._refuse("label_noise", "must be shares from 0 up to, not including, 1")
-        for budget in self.budgets:
-            try:
-                good = 0 < Fraction(budget) <= 10
-            except (ValueError, ZeroDivisionError):
-                good = False
-            if not good:
-                self._refuse("budgets", 'must be fractions such as "1" or "1/5"')
+        if not all(map(_is_budget, self.budgets)):
+            self._refuse("budgets", 'must be fractions such as "1" or "1/5"')
+
+    def _validate_data(self) -> None:
+        for count in ("chunks", "chunk_size", "shots", "test_images"):
+            if getattr(self, count) is not None:
+                self._within(count, 1, 10**9)
+        if self.side is not None:
+            self._within("side", 8, 1024)
+        self._within("select", 0, 0.5)
+
+
+def _is_budget(text: str) -> bool:
+    try:
+        return 0 < Fraction(text) <= 10
+    except (ValueError, ZeroDivisionError):
+        return False
