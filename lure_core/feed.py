@@ -169,24 +169,6 @@ class View:
         return self.whole.batches(self.rows[wanted] for wanted in rows)
 
 
-@dataclass(frozen=True, eq=False)
-class View:
-    """Some rows of a feed (int64, on the CPU), known by their place among these."""
-
-    feed: Feed
-    rows: Tensor
-
-    @property
-    def labels(self) -> Tensor:
-        return self.feed.labels[self.rows]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def batches(self, rows: Iterable[Tensor]) -> Generator[Samples, None, None]:
-        yield from self.feed.batches(self.rows[wanted] for wanted in rows)
-
-
 def _labels(parts: Sequence[Samples], rows: Sequence[Tensor]) -> Tensor:
     return torch.cat([part.labels[chosen] for part, chosen in zip(parts, rows, strict=True)])
 
