@@ -39,7 +39,14 @@ class Experiment(Section):
         label_noise: Shares of wrong labels among the training and select images.
         custom: Methods of one's own by name: {"unlearn": {…}, "recipe": {…}, "replay": {…}},
             each overruling the sections below.
+        controls: Whether `scratch` and `random-reset` run at every budget though nobody asked,
+            and `scratch` at the full one: what the comparison means is measured against them.
         out: Folder for records, table and plots; a run that is finished there is not run again.
+        robustness: Whether the last version also meets corrupted and adversarial images.
+        jobs: Runs worked on at the same time, each by a process of its own.
+        threads: Of torch, for each of them; None: the processors shared out, or with one job as
+            many as torch takes by itself.
+        save_every_s: Seconds of work that a kill may cost; after every chunk it is kept anyway.
     """
 
     section: ClassVar[str] = "experiment"
@@ -62,12 +69,17 @@ class Experiment(Section):
     custom: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     out: str = "lure-experiment"
+    controls: bool = True
     robustness: bool = False
+    jobs: int = 1
+    threads: int | None = None
+    save_every_s: float = 60.0
     tensorboard: bool = False
     wandb: bool = False
 
     def _validate(self) -> None:
         self._validate_data()
+        self._validate_work()
         for several in ("methods", "seeds", "budgets", "label_noise"):
             values = getattr(self, several)
             if not values or len(set(values)) != len(values):
@@ -78,6 +90,12 @@ class Experiment(Section):
             self._refuse("label_noise", "must be shares from 0 up to, not including, 1")
         if not all(map(_is_budget, self.budgets)):
             self._refuse("budgets", 'must be fractions such as "1" or "1/5"')
+
+    def _validate_work(self) -> None:
+        self._within("jobs", 1, 1024)
+        if self.threads is not None:
+            self._within("threads", 1, 1024)
+        self._within("save_every_s", 0, 86_400)
 
     def _validate_data(self) -> None:
         for count in ("chunks", "chunk_size", "shots", "test_images"):
