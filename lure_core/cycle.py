@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lure_core import learn, unlearn
+from lure_core import learn, unlearn, versions
 from lure_core.config import CycleConfig
-from lure_core.data import Batches
 from lure_core.replay import CycleData
 from lure_core.rng import derive_seed, generator
-from lure_core.types import Checkpoint, CycleResult, Metrics, Progress, Split, Start, UnlearnReport
-from lure_core.workbench import Workbench, fresh_model, score_version
+from lure_core.types import Checkpoint, CycleResult, Metrics, Progress, Start, UnlearnReport
+from lure_core.workbench import Workbench
 
 __all__ = ["Checkpoint", "CycleData", "CycleResult", "Progress", "Start", "judge", "run_cycle"]
 
@@ -57,19 +56,15 @@ def run_cycle(
 
 def judge(version: Checkpoint, data: CycleData, config: CycleConfig) -> Metrics:
     """Score any version on the judge images of all chunks, as `run_cycle` scores its own."""
-    return score_version(version, data.replayed(Split.JUDGE), config)
+    return versions.score(version, data.judged(), config)
 
 
 def _unlearn(bench: Workbench) -> UnlearnReport:
     config = bench.config
-    # The published code draws its images from the front of everything that is replayed.
-    everything = bench.data.replayed(Split.TRAIN).to(bench.precision.device)
-    official = config.unlearn.strategy == "lure-official"
-    images = everything if official else bench.of_new(Split.TRAIN)
-    return unlearn.strategy(config.unlearn).apply(
+    return unlearn.strategy(config.unlearn, bench.trial).apply(
         bench.learning.model,
-        bench.precision.place(fresh_model(config)),
-        Batches(images if len(images) else everything, config.normalisation),
+        bench.precision.place(versions.fresh(config)),
+        bench.to_unlearn_on(),
         generator(derive_seed(config.seed, 0, "unlearn")),
         bench.learning.optimizer,
     )

@@ -42,7 +42,7 @@ class Samples:
         return len(self.labels)
 
     def of(self, split: Split) -> Samples:
-        return self.take(_rows(self, split))
+        return self.take(rows_of(self, split))
 
     def take(self, index: Tensor) -> Samples:
         return replace(
@@ -70,25 +70,30 @@ class Samples:
 
 
 def gather(parts: Sequence[Samples], split: Split | None = None) -> Samples:
-    """All images (of one role, if given), in the order of the parts, as one copy.
+    """All images (of one role, if given), in the order of the parts, as one copy."""
+    return collect(parts, [rows_of(part, split) for part in parts])
+
+
+def collect(parts: Sequence[Samples], rows: Sequence[Tensor]) -> Samples:
+    """The chosen rows of each part, in order, as one copy.
 
     Filled part by part: the memory it takes beside the result is that of one part.
     """
-    chosen = [_rows(part, split) for part in parts]
-    count = sum(len(rows) for rows in chosen)
     first = parts[0]
+    count = sum(len(chosen) for chosen in rows)
     whole = Samples(
         first.images.new_empty(count, *first.images.shape[1:]),
         first.labels.new_empty(count),
         first.splits.new_empty(count),
     )
-    ends = accumulate((len(rows) for rows in chosen), initial=0)
-    for part, rows, span in zip(parts, chosen, pairwise(ends), strict=True):
-        whole.put(part.take(rows), at=slice(*span))
+    ends = accumulate((len(chosen) for chosen in rows), initial=0)
+    for part, chosen, span in zip(parts, rows, pairwise(ends), strict=True):
+        whole.put(part.take(chosen), at=slice(*span))
     return whole
 
 
-def _rows(samples: Samples, split: Split | None) -> Tensor:
+def rows_of(samples: Samples, split: Split | None = None) -> Tensor:
+    """The rows of one role, or all of them."""
     if split is None:
         return torch.arange(len(samples), device=samples.splits.device)
     return (samples.splits == int(split)).nonzero().flatten()

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lure_core.calibration import calibration_error
 from lure_core.data import Batches
 from lure_core.precision import Precision
 from lure_core.types import Metrics
-
-ECE_BINS = 15
 
 
 @torch.inference_mode()
@@ -29,13 +29,23 @@ def probabilities(model: nn.Module, batches: Batches, *, precision: Precision) -
     return torch.cat(outputs)
 
 
+def losses(model: nn.Module, batches: Batches, *, precision: Precision) -> Tensor:
+    """Cross-entropy of each image, float32 [N]."""
+    if not len(batches.samples):
+        return torch.empty(0)
+    output = probabilities(model, batches, precision=precision)
+    of_label = output.gather(1, batches.samples.labels[:, None]).squeeze(1)
+    return -of_label.clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
 def score(
     model: nn.Module, batches: Batches, *, classes: Sequence[str], precision: Precision
 ) -> Metrics:
-    """All figures of a model on the batches."""
+    """All figures of a model on the batches; it may know only the first of the classes."""
     if not len(batches.samples):
         return Metrics(0.0, dict.fromkeys(classes), ece=0.0, images=0, correct=0)
     output = probabilities(model, batches, precision=precision)
+    output = F.pad(output, (0, len(classes) - output.shape[1]))
     return metrics(output, batches.samples.labels, classes=classes)
 
 
@@ -55,15 +65,3 @@ def metrics(probabilities_NK: Tensor, labels_N: Tensor, *, classes: Sequence[str
         images=len(labels_N),
         correct=sum(rights),
     )
-
-
-def calibration_error(confidence_N: Tensor, right_N: Tensor, bins: int = ECE_BINS) -> float:
-    """Expected calibration error (Guo et al. 2017): |confidence - accuracy|, averaged over bins.
-
-    The bins have equal width, are open below and closed above, and weigh by their images.
-    """
-    confidence = confidence_N.cpu().double()  # in this order: mps has no float64
-    right = right_N.cpu().double()
-    bin_N = (confidence * bins).ceil().long().sub_(1).clamp_(0, bins - 1)
-    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, bin_N, confidence - right)
-    return float(gap.abs().sum() / len(confidence))

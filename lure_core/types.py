@@ -142,11 +142,14 @@ class CycleResult:
         unlearn: None on the first chunk.
         best_epoch: The epoch kept, counted from 1.
         epochs: Epochs trained.
+        trained: Images that went forward and backward, each as often as it did.
         timings: Seconds by stage, summed over interruptions.
         images_per_s: Training images a second over the relearning.
         flops: What was computed, by purpose: "relearn" (forward, and backward twice over),
-            "unlearn" (saliency, probes, statistics), "select" (choosing the best epoch),
-            "prequential" and "evaluate". The first three are the price of the version.
+            "unlearn" (saliency, probes, statistics), "subsample" (choosing old images by loss),
+            "select" (choosing the best epoch), "prequential" and "evaluate". All but the last two
+            are the price of the version.
+        replayed: The replay's kind, how many past images it held and a digest that names them.
         environment: Device, threads, precision and library versions it was made with; a cycle
             resumed elsewhere lists the earlier ones that differ as "resumed_from".
     """
@@ -158,9 +161,11 @@ class CycleResult:
     unlearn: UnlearnReport | None
     best_epoch: int
     epochs: int
+    trained: int
     timings: dict[str, float]
     images_per_s: float
     flops: dict[str, int]
+    replayed: dict[str, Any]
     environment: dict[str, Any]
 
 

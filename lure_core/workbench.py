@@ -6,20 +6,19 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from functools import cached_property
-from typing import Any
 
+import torch
 from torch import nn
 
-from lure_core import checkpoint, evaluate, learn, models, precision
+from lure_core import checkpoint, learn, precision, relearning, replay, versions
 from lure_core.config import CycleConfig
-from lure_core.data import Batches, Samples, gather
+from lure_core.data import Batches, Samples, collect, gather
 from lure_core.errors import BadCheckpoint, BadChunkFile
-from lure_core.feed import open_feed
 from lure_core.models.cost import forward_flops
+from lure_core.notes import Notes
 from lure_core.replay import CycleData
-from lure_core.rng import derive_seed
 from lure_core.types import (
     Checkpoint,
     CycleResult,
@@ -28,45 +27,12 @@ from lure_core.types import (
     Split,
     Stage,
     Start,
-    UnlearnReport,
 )
 
 _STAGES: tuple[Stage, ...] = ("prequential", "unlearn", "relearn", "evaluate")
-
-
-@dataclass
-class Notes:
-    """What is known so far; travels in the resume state beside the tensors."""
-
-    stage: Stage = "prequential"
-    prequential_accuracy: float | None = None
-    unlearn: UnlearnReport | None = None
-    timings: dict[str, float] = field(default_factory=dict)
-    environments: list[dict[str, Any]] = field(default_factory=list)
-    """Where it was worked on, in turn; a new entry only where something differs from the last."""
-
-    def works_in(self, environment: dict[str, Any]) -> None:
-        if self.environments[-1:] != [environment]:
-            self.environments.append(environment)
-
-    @property
-    def environment(self) -> dict[str, Any]:
-        """The last one; with those before it that differ, each once, under "resumed_from"."""
-        last = self.environments[-1]
-        earlier: list[dict[str, Any]] = []
-        for environment in self.environments:
-            if environment not in [last, *earlier]:
-                earlier.append(environment)
-        return last | ({"resumed_from": earlier} if earlier else {})
-
-    def to_dict(self) -> dict[str, Any]:
-        report = self.unlearn and self.unlearn.to_dict()
-        return {**vars(self), "unlearn": report}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Notes:
-        report = values.pop("unlearn")
-        return cls(**values, unlearn=report and UnlearnReport.from_dict(report))
+_MASK = "unlearn.mask"
+# DASH's gradients are those of all data; the published LURE draws from the front of all of them.
+_ON_EVERYTHING = ("dash", "lure-official")
 
 
 class Workbench:
@@ -79,16 +45,20 @@ class Workbench:
         config: CycleConfig,
         on_stage: Callable[[Progress], None],
     ) -> None:
-        self.start, self.config, self.on_stage = start, config, on_stage
+        self.start, self.config, self.on_stage, self.data = start, config, on_stage, data
         for samples in (*data.past, *data.new):
             _check(samples, config)
-        self.data = data
-        device = precision.device_of(config.device)
-        model = fresh_model(config) if start.parent is None else _restored(start.parent, config)
-        self.flops = forward_flops(model, config.input)
-        self.precision = precision.choose(config.recipe.precision, device=device, flops=self.flops)
+        parent = start.parent
+        model = versions.fresh(config) if parent is None else versions.descend(parent, config)
+        self.forward_flops = forward_flops(model, config.input)
+        self.precision = precision.choose(
+            config.recipe.precision,
+            device=precision.device_of(config.device),
+            flops=self.forward_flops,
+        )
         self.learning = learn.Learning.of(self.precision.place(model), config.recipe)
-        self.task = _task(self.data, config, self.precision, first=start.parent is None)
+        self.replayed = replay.choose(data, config.replay, seed=config.recipe.seed)
+        self.task = self._task()
         self.notes = Notes() if start.resume is None else self._resume(start.resume)
         self.notes.works_in(precision.environment(self.precision))
         self._clock: float | None = None
@@ -127,7 +97,21 @@ class Workbench:
 
     def score_parent_on_new(self) -> Metrics:
         assert self.start.parent is not None
-        return score_version(self.start.parent, self.of_new(), self.config)
+        return versions.score(self.start.parent, self.of_new(), self.config)
+
+    def to_unlearn_on(self) -> Batches:
+        """Training images: the new ones on the cycle's device, or everything where it lies."""
+        strategy, by = self.config.unlearn.strategy, self.config.normalisation
+        images = self.of_new(Split.TRAIN)
+        if strategy not in _ON_EVERYTHING and len(images):
+            return Batches(images, by)
+        rows = self.replayed.rows(Split.TRAIN)
+        return Batches(collect(self.replayed.parts, rows), by, parts=tuple(map(len, rows)))
+
+    def trial(self, model: nn.Module) -> tuple[float, int]:
+        """Relearn a model shortly; give its hold-out loss and the FLOPs spent."""
+        share = self.config.unlearn.probe_share
+        return relearning.trial(model, self.task, share=share, forward_flops=self.forward_flops)
 
     def state(self) -> bytes:
         self._stop_clock()
@@ -136,15 +120,32 @@ class Workbench:
         if self.notes.stage in ("prequential", "unlearn"):  # the parent is all there is yet
             return checkpoint.pack_state({}, notes)
         tensors, progress = self.learning.dump()
+        report = self.notes.unlearn
+        if report is not None and report.mask is not None:
+            tensors[_MASK] = torch.from_numpy(report.mask)
         return checkpoint.pack_state(tensors, {**notes, "learning": progress})
 
     def _resume(self, state: bytes) -> Notes:
         tensors, notes = checkpoint.unpack_state(state)
         if notes.get("digest") != self.digest:
             raise BadCheckpoint("the resume state belongs to other data, settings or parent")
+        mask = tensors.pop(_MASK, None)
         if tensors:
             self.learning.load(tensors, notes["learning"])
-        return Notes.from_dict(notes["notes"])
+        return Notes.from_dict(notes["notes"], None if mask is None else mask.numpy())
+
+    def _task(self) -> learn.Task:
+        config, parent = self.config, self.start.parent
+        rows = relearning.thin_past(
+            self.replayed, config, self.learning.model, precision=self.precision
+        )
+        task = relearning.task(
+            self.replayed, rows, config, precision=self.precision, first=parent is None
+        )
+        if not config.recipe.l2_init:
+            return task
+        origin = versions.origin_weights(versions.origin(parent, config), config)
+        return replace(task, origin=origin)
 
     def _stop_clock(self) -> None:
         if self._clock is not None:
@@ -153,17 +154,18 @@ class Workbench:
             self._clock = None
 
     def version(self) -> Checkpoint:
-        extra = {"environment": self.notes.environment, "seed": self.config.seed}
+        extra = {
+            "environment": self.notes.environment,
+            "seed": self.config.seed,
+            "origin": versions.origin(self.start.parent, self.config),
+        }
         return checkpoint.pack(self.learning.model, self.config, extra)
 
     def result(
         self, version: Checkpoint, metrics: Metrics, parent_metrics: Metrics | None
     ) -> CycleResult:
         self._stop_clock()
-        learning, task = self.learning, self.task
-        flops = {"relearn": 3 * learning.seen * self.flops}
-        if self.notes.unlearn:
-            flops["unlearn"] = self.notes.unlearn.flops
+        learning = self.learning
         return CycleResult(
             checkpoint=version,
             metrics=metrics,
@@ -171,67 +173,27 @@ class Workbench:
             prequential_accuracy=self.notes.prequential_accuracy,
             unlearn=self.notes.unlearn,
             best_epoch=learning.best_epoch,
-            epochs=task.epochs,
+            epochs=self.task.epochs,
+            trained=learning.seen,
             timings=self.notes.timings,
             images_per_s=learning.seen / learning.seconds,
-            flops=flops,
+            flops=self._flops(judged=metrics.images),
+            replayed={"kind": self.config.replay.kind, **self.replayed.to_dict()},
             environment=self.notes.environment,
         )
 
-
-def fresh_model(config: CycleConfig) -> nn.Module:
-    return models.build(
-        config.architecture, classes=len(config.classes), input=config.input, seed=config.seed
-    )
-
-
-def score_version(version: Checkpoint, samples: Samples, config: CycleConfig) -> Metrics:
-    """Score a finished version as it will be served: its own normalisation, fp32, plain order.
-
-    Not in the precision of training: bf16 answers otherwise on close calls, and the gate would
-    pass or fail a model that nobody is going to meet. (The best epoch is chosen in the precision
-    of training: it compares a cycle with itself, and is taken after every epoch.)
-    """
-    model = _restored(version, config)
-    chosen = precision.serving(precision.device_of(config.device))
-    return evaluate.score(
-        chosen.place(model),
-        Batches(samples.to(chosen.device), checkpoint.normalisation_of(version)),
-        classes=config.classes,
-        precision=chosen,
-    )
-
-
-def _task(
-    data: CycleData, config: CycleConfig, chosen: precision.Precision, *, first: bool
-) -> learn.Task:
-    recipe = config.recipe
-    parts = [*data.past, *data.new]
-    rows = [(part.splits == int(Split.TRAIN)).nonzero().flatten() for part in parts]
-    if not any(len(of_part) for of_part in rows):
-        raise BadChunkFile("no training image among the data: nothing to learn from")
-    return learn.Task(
-        train=open_feed(parts, rows, device=chosen.device, resident_mib=config.resident_mib),
-        select=data.replayed(Split.SELECT).to(chosen.device),
-        normalisation=config.normalisation,
-        recipe=recipe,
-        epochs=recipe.learn_epochs if first and recipe.learn_epochs else recipe.epochs,
-        seed=derive_seed(config.seed, 0, "relearn"),
-        precision=chosen,
-    )
-
-
-def _restored(parent: Checkpoint, config: CycleConfig) -> nn.Module:
-    told = {
-        "architecture": config.architecture,
-        "classes": list(config.classes),
-        "input": config.input.to_dict(),
-    }
-    for name, value in told.items():
-        if parent.sidecar.get(name) != value:
-            found = parent.sidecar.get(name)
-            raise BadCheckpoint(f"the version's {name} is {found!r}, not {value!r}")
-    return checkpoint.restore(parent)
+    def _flops(self, *, judged: int) -> dict[str, int]:
+        """What was computed, by purpose; see `CycleResult.flops`."""
+        report, later = self.notes.unlearn, self.start.parent is not None
+        forwards = {
+            "relearn": 3 * self.learning.seen,
+            "select": self.learning.epoch * len(self.task.select),
+            "subsample": relearning.scored(self.replayed, self.config) if later else 0,
+            "prequential": sum(map(len, self.data.new)) if later else 0,
+            "evaluate": judged * (2 if later else 1),
+        }
+        flops = {purpose: images * self.forward_flops for purpose, images in forwards.items()}
+        return {**flops, "unlearn": report.flops if report else 0}
 
 
 def _check(samples: Samples, config: CycleConfig) -> None:

@@ -86,7 +86,7 @@ def test_figures_are_those_of_the_classifier_that_is_served(precision: str) -> N
         answers = torch.from_numpy(served.predict(samples.images))
         return evaluate.metrics(answers, samples.labels, classes="abc")
 
-    pooled = DATA.replayed(Split.JUDGE)
+    pooled = DATA.judged()
     assert result.metrics == score(result.checkpoint, pooled)
     assert result.parent_metrics == score(first().checkpoint, pooled)
     assert result.prequential_accuracy == score(first().checkpoint, NEW).accuracy
@@ -282,7 +282,7 @@ def test_every_strategy_makes_a_version(strategy: str) -> None:
     result = second(create_config(recipe={"epochs": 1}, unlearn={"strategy": strategy}))
     assert result.unlearn is not None
     assert result.unlearn.strategy == strategy
-    assert result.metrics.images == len(DATA.replayed(Split.JUDGE))
+    assert result.metrics.images == len(DATA.judged())
 
 
 def test_scratch_is_learning_the_same_data_from_the_cycles_fresh_model() -> None:

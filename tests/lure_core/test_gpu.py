@@ -53,7 +53,7 @@ def uninterrupted() -> tuple[CycleResult, list[bytes]]:
 
 
 def judged_on_the_cpu(version: Checkpoint) -> Metrics:
-    pooled = DATA.replayed(Split.JUDGE)
+    pooled = DATA.judged()
     answers = load_classifier(version.weights, version.sidecar).predict(pooled.images)
     return evaluate.metrics(torch.from_numpy(answers), pooled.labels, classes="abc")
 

@@ -1,0 +1,122 @@
+"""What a cycle relearns from, and the short trial that `auto` judges its candidates by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from lure_core import evaluate, learn, subsample
+from lure_core.config import CycleConfig
+from lure_core.data import Batches, Samples
+from lure_core.errors import BadChunkFile
+from lure_core.feed import Feed, View, open_feed
+from lure_core.precision import Precision
+from lure_core.replay import Replayed
+from lure_core.rng import derive_seed, generator
+from lure_core.types import Split
+
+
+def task(
+    replayed: Replayed,
+    rows: Sequence[Tensor],
+    config: CycleConfig,
+    *,
+    precision: Precision,
+    first: bool,
+) -> learn.Task:
+    """The cycle's training, on the given rows of the replayed parts.
+
+    Raises:
+        BadChunkFile: There is no training image.
+    """
+    if not sum(map(len, rows)):
+        raise BadChunkFile("no training image among the data: nothing to learn from")
+    recipe = config.recipe
+    return learn.Task(
+        train=open_feed(
+            replayed.parts, rows, device=precision.device, resident_mib=config.resident_mib
+        ),
+        select=replayed.collect(Split.SELECT).to(precision.device),
+        normalisation=config.normalisation,
+        recipe=recipe,
+        epochs=recipe.learn_epochs if first and recipe.learn_epochs else recipe.epochs,
+        seed=derive_seed(config.seed, 0, "relearn"),
+        precision=precision,
+    )
+
+
+def thin_past(
+    replayed: Replayed, config: CycleConfig, parent: nn.Module, *, precision: Precision
+) -> list[Tensor]:
+    """The training rows of all parts, of the past ones only the recipe's `old_share`."""
+    rows = replayed.rows(Split.TRAIN)
+    past = len(replayed.data.past)
+    count = sum(map(len, rows[:past]))
+    wanted = round(config.recipe.old_share * count)
+    if wanted == count:
+        return rows
+    draws = generator(derive_seed(config.seed, 0, "subsample"))
+    if config.recipe.old_by == "chance":
+        kept = subsample.keep_by_chance(count, wanted, draws)
+    else:
+        losses = _losses(parent, replayed.parts[:past], rows[:past], config, precision)
+        kept = subsample.keep_by_loss(losses, wanted, draws)
+    chosen = torch.zeros(count, dtype=torch.bool)
+    chosen[kept] = True
+    masks = torch.split(chosen, [len(part) for part in rows[:past]])
+    return [*(part[mask] for part, mask in zip(rows, masks, strict=False)), *rows[past:]]
+
+
+def scored(replayed: Replayed, config: CycleConfig) -> int:
+    """How many images `thin_past` takes a forward pass of."""
+    if config.recipe.old_share == 1 or config.recipe.old_by == "chance":
+        return 0
+    return sum(map(len, replayed.rows(Split.TRAIN)[: len(replayed.data.past)]))
+
+
+def trial(
+    model: nn.Module, task: learn.Task, *, share: float, forward_flops: int
+) -> tuple[float, int]:
+    """Relearn a model for a share of the training; give its hold-out loss and the FLOPs spent.
+
+    The images are drawn evenly from all that is replayed; the schedule is that of one whole, short
+    training. Without select images the loss is taken on those just learned from.
+    """
+    recipe = replace(task.recipe, pruning=0.0, ema=0.0, l2_init=0.0, compile=False)
+    wanted = max(round(share * task.epochs * len(task.train)), 2 * recipe.batch_size)
+    count = min(wanted, len(task.train))
+    rows = torch.randperm(len(task.train), generator=generator(derive_seed(task.seed, 0, "trial")))
+    feed = View(task.train, rows[:count].sort().values)
+    nothing = task.select.take(torch.empty(0, dtype=torch.long, device=task.select.labels.device))
+    epochs = max(1, round(wanted / count))
+    short = replace(task, train=feed, select=nothing, recipe=recipe, epochs=epochs)
+    learning = learn.Learning.of(model, recipe)
+    learn.fit(learning, task=short, on_epoch=lambda _: None)
+    judged = task.select if len(task.select) else _all_of(feed)
+    batches = Batches(judged, task.normalisation)
+    losses = evaluate.losses(model, batches, precision=task.precision)
+    return float(losses.mean()), forward_flops * (3 * learning.seen + len(judged))
+
+
+def _all_of(feed: Feed) -> Samples:
+    (samples,) = feed.batches([torch.arange(len(feed))])
+    return samples
+
+
+def _losses(
+    parent: nn.Module,
+    parts: Sequence[Samples],
+    rows: Sequence[Tensor],
+    config: CycleConfig,
+    precision: Precision,
+) -> Tensor:
+    """The parent's loss on each chosen image of each part, on the CPU; one part at a time."""
+    found = [torch.empty(0)]
+    for part, chosen in zip(parts, rows, strict=True):
+        samples = part.take(chosen).to(precision.device)
+        batches = Batches(samples, config.normalisation)
+        found.append(evaluate.losses(parent, batches, precision=precision).cpu())
+    return torch.cat(found)
