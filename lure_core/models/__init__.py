@@ -10,9 +10,14 @@ from torch import nn
 from lure_core.config import InputSpec
 from lure_core.errors import UnknownArchitecture
 from lure_core.models import resnet
+from lure_core.models.heads import grow_head, head, last_stage
+from lure_core.models.mlp import mlp
 from lure_core.rng import forked
 
-_FACTORIES: dict[str, Callable[[int, int], nn.Module]] = {
+__all__ = ["build", "grow_head", "head", "known", "last_stage", "require"]
+
+_FACTORIES: dict[str, Callable[[InputSpec, int], nn.Module]] = {
+    "mlp": mlp,
     "resnet18": resnet.resnet18,
     "resnet20s": resnet.resnet20s,
 }
@@ -37,4 +42,4 @@ def build(architecture: str, *, classes: int, input: InputSpec, seed: int) -> nn
     """
     require(architecture)
     with forked(seed):
-        return _FACTORIES[architecture](input.channels, classes)
+        return _FACTORIES[architecture](input, classes)

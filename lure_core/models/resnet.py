@@ -14,17 +14,21 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lure_core.config import InputSpec
 
-def resnet18(channels: int, classes: int) -> nn.Module:
-    model = ResNet(channels, classes, widths=(64, 128, 256, 512), blocks=2, shortcut=Projection)
+
+def resnet18(input: InputSpec, classes: int) -> nn.Module:
+    widths = (64, 128, 256, 512)
+    model = ResNet(input.channels, classes, widths=widths, blocks=2, shortcut=Projection)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return model
 
 
-def resnet20s(channels: int, classes: int) -> nn.Module:
-    model = ResNet(channels, classes, widths=(16, 32, 64), blocks=3, shortcut=Padding)
+def resnet20s(input: InputSpec, classes: int) -> nn.Module:
+    widths = (16, 32, 64)
+    model = ResNet(input.channels, classes, widths=widths, blocks=3, shortcut=Padding)
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight)

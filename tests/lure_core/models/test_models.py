@@ -77,4 +77,4 @@ def test_an_unknown_name_lists_the_near_ones() -> None:
     with pytest.raises(UnknownArchitecture, match="resnet20s") as caught:
         models.build("resnet20", classes=2, input=InputSpec(1, 8, 8), seed=0)
     assert "resnet20s" in caught.value.near
-    assert models.known() == ["resnet18", "resnet20s"]
+    assert models.known() == ["mlp", "resnet18", "resnet20s"]
