@@ -8,6 +8,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
+from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from lure_core.errors import ConfigError
@@ -21,14 +22,15 @@ class Section:
     def __post_init__(self) -> None:
         for name, hint in _hints(type(self)).items():
             if not _fits(getattr(self, name), hint):
-                self._refuse(name, f"must be {_words(hint)}")
+                near = _near(getattr(self, name), hint)
+                self._refuse(name, f"must be {_words(hint)}", near)
         self._validate()
 
     def _validate(self) -> None:
         """Ranges; the types hold already."""
 
-    def _refuse(self, name: str, what: str) -> None:
-        raise ConfigError(f"{self.section}.{name} {what}, not {getattr(self, name)!r}")
+    def _refuse(self, name: str, what: str, hint: str = "") -> None:
+        raise ConfigError(f"{self.section}.{name} {what}, not {getattr(self, name)!r}{hint}")
 
     def _within(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
@@ -79,6 +81,13 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, get_origin(hint) or hint)
 
 
+def _near(value: Any, hint: Any) -> str:
+    """A hint at the choices that are spelled like this one."""
+    choices = [choice for choice in get_args(hint) if isinstance(choice, str)]
+    near = get_close_matches(value, choices) if isinstance(value, str) else []
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
 def _plain(value: Any, hint: Any) -> Any:
     """JSON's value as the hint's: arrays become tuples, objects sections."""
     if isinstance(hint, type) and issubclass(hint, Section) and isinstance(value, Mapping):
@@ -90,7 +99,8 @@ def _plain(value: Any, hint: Any) -> Any:
 
 def _words(hint: Any) -> str:
     if get_origin(hint) is Literal:
-        return " or ".join(map(repr, get_args(hint)))
+        choices = [repr(choice) for choice in get_args(hint)]
+        return " or ".join(choices) if len(choices) < 3 else f"one of {', '.join(choices)}"
     if get_origin(hint) is tuple:
         return f"a list, each {_words(get_args(hint)[0])}"
     if len(_options(hint)) > 1:

@@ -58,6 +58,7 @@ def test_a_bad_recipe_is_refused_by_name(values: dict[str, Any], named: str) -> 
         lambda: Normalisation((0.5,), (0.0,)),
         lambda: Normalisation((0.5, 0.5), (0.1, 0.1)),
         lambda: Unlearn(fraction=1.5),
+        lambda: Unlearn(candidates=("auto",)),
         lambda: create_config(classes=["a", "a"]),
         lambda: create_config(classes=[]),
         lambda: create_config(device="tpu"),
@@ -67,6 +68,14 @@ def test_a_bad_recipe_is_refused_by_name(values: dict[str, Any], named: str) -> 
 def test_values_out_of_range_are_refused(build: Any) -> None:
     with pytest.raises(ConfigError):
         build()
+
+
+def test_a_choice_that_is_misspelled_is_told_the_near_ones() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        Unlearn.from_dict({"strategy": "shrink-pertrub"})
+    said = str(refusal.value)
+    assert said.startswith("unlearn.strategy must be one of 'lure', ")
+    assert said.endswith("not 'shrink-pertrub'; did you mean 'shrink-perturb'?")
 
 
 def test_settings_and_types_need_no_torch() -> None:
