@@ -1,0 +1,60 @@
+"""An experiment from its settings to its records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from lure_core.experiment import lineage, plan
+from lure_core.experiment.folder import RECORDS, claim
+from lure_core.experiment.plan import Run
+from lure_core.experiment.pool import spread
+from lure_core.experiment.record import Journal, Record
+from lure_core.experiment.settings import Experiment
+
+Listener = Callable[[Record], None]
+
+
+def run(settings: Experiment, listeners: Iterable[Listener] = ()) -> list[Record]:
+    """Do what is not done yet of an experiment; give the records of all of it.
+
+    It may be killed at any moment: run again, it goes on where it was, and ends with the same
+    records (but for the seconds).
+
+    Args:
+        settings: What to do; the records are kept in `settings.out`.
+        listeners: Told of every record once: of those of unfinished runs as they come.
+
+    Raises:
+        ConfigError: A setting cannot be followed, or the folder holds another experiment.
+    """
+    runs = plan.runs(settings)
+    folder = claim(settings, dict.fromkeys(run.method for run in runs))
+    journal = Journal(folder / RECORDS)
+    todo = [run for run in runs if not journal.has(run)]
+    first = _one_of_each(todo, settings)
+    spreading = partial(spread, jobs=settings.jobs, threads=settings.threads)
+    for _ in spreading(partial(lineage.learn_first, settings=settings, folder=folder), first):
+        raise AssertionError("a first chunk is told of by the runs that share it")
+    for record in spreading(partial(lineage.follow, settings=settings, folder=folder), todo):
+        _note(record, journal, settings, folder)
+        for listener in listeners:
+            listener(record)
+    for run in first:
+        lineage.tidy_first(run, settings, folder)
+    return [record for run in runs for record in journal.of(run)]
+
+
+def _one_of_each(runs: Sequence[Run], settings: Experiment) -> list[Run]:
+    """For each first chunk that some of the runs share, one of them."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        found.setdefault(lineage.first_name(run, settings), run)
+    return list(found.values())
+
+
+def _note(record: Record, journal: Journal, settings: Experiment, folder: Path) -> None:
+    journal.add(record)
+    if record.last:
+        lineage.tidy(record.run, settings, folder)

@@ -1,0 +1,74 @@
+"""Named recipes: settings of training and unlearning that belong together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lure_core.config import Recipe, Unlearn
+from lure_core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a named recipe overrules; all else stays as it was.
+
+    Attributes:
+        recipe: Values of `Recipe`.
+        unlearn: Values of `Unlearn`.
+        relearn: Share of the recipe's epochs that every chunk after the first is relearned for.
+    """
+
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    unlearn: Mapping[str, Any] = field(default_factory=dict)
+    relearn: float = 1.0
+
+
+PRESETS: Mapping[str, Preset] = {
+    # The settings as they are, with the paper's unlearning.
+    "standard": Preset(unlearn={"strategy": "lure"}),
+    # Section 4.1 of arXiv 2303.10455: CIFAR with ResNet-18.
+    "paper": Preset(
+        recipe={
+            "epochs": 50,
+            "batch_size": 64,
+            "learning_rate": 0.1,
+            "schedule": "step",
+            "milestones": (0.4, 0.8),
+            "gamma": 0.1,
+            "weight_decay": 1e-4,
+            "augmentation": "crop-flip",
+        },
+        unlearn={"strategy": "lure", "fraction": 0.2},
+    ),
+    # The most accuracy for the compute.
+    "frugal": Preset(unlearn={"strategy": "lure"}, relearn=0.2),
+}
+
+
+def apply(name: str, recipe: Recipe, unlearn: Unlearn) -> tuple[Recipe, Unlearn]:
+    """Overrule settings by a named recipe.
+
+    Raises:
+        ConfigError: There is no recipe of that name.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"there is no recipe {name!r}{near(name, PRESETS)}")
+    preset = PRESETS[name]
+    full = replace(recipe, **preset.recipe)
+    relearned = replace(
+        full,
+        learn_epochs=full.learn_epochs or full.epochs,
+        epochs=max(1, round(full.epochs * preset.relearn)),
+    )
+    return relearned, replace(unlearn, **preset.unlearn)
+
+
+def near(name: str, known: Mapping[str, Any]) -> str:
+    """A hint at names like this one, to follow a complaint; or else all there are."""
+    found = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if found:
+        return f"; did you mean {' or '.join(found)}?"
+    return f"; there are {', '.join(known)}"
