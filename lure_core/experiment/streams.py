@@ -20,7 +20,7 @@ from lure_core.errors import ConfigError
 from lure_core.experiment import cuts, datasets
 from lure_core.experiment.datasets import Source
 from lure_core.experiment.noise import wrong_labels
-from lure_core.experiment.settings import Experiment
+from lure_core.experiment.settings import DatasetName, Experiment
 from lure_core.rng import derive_seed, generator
 from lure_core.types import Split
 
@@ -72,7 +72,7 @@ def open_stream(settings: Experiment, *, seed: int, noise: float) -> ChunkStream
 class Plan(NamedTuple):
     """The settings that a stream depends on."""
 
-    dataset: str
+    dataset: DatasetName
     root: str | None
     side: int | None
     chunks: int | None
