@@ -52,7 +52,8 @@ def test_streamed_batches_are_those_of_the_resident_feed(lengths: list[int], dra
     wanted = [torch.randint(0, len(resident), (count,), generator=draws) for count in (1, 5, 5, 7)]
     batches = list(resident.batches(wanted))
     assert [len(batch) for batch in batches] == [1, 5, 5, 7]
-    assert all(map(equal, batches, streamed.batches(wanted)))
+    pairs = zip(batches, streamed.batches(wanted), strict=True)
+    assert all(equal(left, right) for left, right in pairs)
 
 
 def test_a_row_is_its_place_among_the_chosen_rows_of_all_parts() -> None:
