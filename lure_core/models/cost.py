@@ -26,12 +26,13 @@ def forward_flops(model: nn.Module, input: InputSpec) -> int:
 
     layers = [m for m in model.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear))]
     hooks = [layer.register_forward_hook(count) for layer in layers]
-    was_training = model.training
+    modes = {module: module.training for module in model.modules()}
+    image = torch.zeros(1, input.channels, input.height, input.width)
     try:
-        device = next(model.parameters()).device
-        model.eval()(torch.zeros(1, input.channels, input.height, input.width, device=device))
+        model.eval()(image.to(next(model.parameters())))  # its device and its number format
     finally:
-        model.train(was_training)
+        for module, mode in modes.items():
+            module.training = mode
         for hook in hooks:
             hook.remove()
     return total
