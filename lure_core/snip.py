@@ -1,6 +1,8 @@
-"""SNIP saliency (Lee et al. 2019, arXiv 1810.02340) and the choice of the least salient weights.
+"""SNIP saliency (Lee et al. 2019, arXiv 1810.02340) and the choice of the weights to reset.
 
 Pure: nothing here changes the model.
+
+Legend: N images, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -37,19 +39,56 @@ class Chosen:
     ties: int
 
 
+def weights(model: nn.Module) -> dict[str, nn.Module]:
+    """The layer of every convolution and linear weight, by the weight's name.
+
+    No bias, no normalisation, nothing frozen; a shared weight once. Attention's joint projections
+    are linear weights too, though they are bare parameters of `nn.MultiheadAttention`.
+    """
+    owners: dict[int, nn.Module] = {}
+    for module in model.modules():
+        for weight in _weights_of(module):
+            owners.setdefault(id(weight), module)
+    named = model.named_parameters()
+    return {n: owners[id(p)] for n, p in named if id(p) in owners and p.requires_grad}
+
+
 def weight_names(model: nn.Module) -> list[str]:
-    """Convolution and linear weights: no bias, no BatchNorm; a shared weight once."""
-    own = {id(m.weight) for m in model.modules() if isinstance(m, _WEIGHTED)}
-    return [name for name, parameter in model.named_parameters() if id(parameter) in own]
+    """Names of the convolution and linear weights, in the model's order."""
+    return list(weights(model))
+
+
+def _weights_of(module: nn.Module) -> list[Tensor]:
+    if isinstance(module, nn.MultiheadAttention):
+        parts = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+        return [w for name in parts if (w := getattr(module, name)) is not None]
+    return [module.weight] if isinstance(module, _WEIGHTED) else []
+
+
+def placed(batches: Batches, model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches, each moved to the model's device and number format when its turn comes."""
+    like = next(p for p in model.parameters() if p.is_floating_point())
+    for x_NCHW, labels_N in batches:
+        yield x_NCHW.to(like), labels_N.to(like.device)
+
+
+def loss(logits: Tensor, labels: Tensor, *, reduction: str) -> Tensor:
+    """Cross-entropy, in no less than float32."""
+    return F.cross_entropy(_wide(logits), labels, reduction=reduction)
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def saliency(
     model: nn.Module, batches: Batches, *, names: Sequence[str], how: str, training: bool = False
 ) -> Scores:
-    """|w · ∂L/∂w| for every weight of the parameters named, in float32.
+    """|w · ∂L/∂w| for every weight of the parameters named, in no less than float32.
 
     Args:
-        model: Scored as it stands.
+        model: Scored as it stands. In training mode its dropout draws from torch's generators:
+            the caller forks them.
         batches: The images that the loss L is taken on (cross-entropy).
         names: Parameters to score.
         how: "sum" adds the signed gradients of all images, then takes |g·w|, the original SNIP;
@@ -58,12 +97,12 @@ def saliency(
         training: Let BatchNorm use each batch's own statistics, as the published code does.
     """
     parameters = [model.get_parameter(name) for name in names]
-    totals = [torch.zeros_like(parameter) for parameter in parameters]
-    with _frozen(model, training=training):
-        for x, labels in batches.sized(1) if how == "abs_sample" else batches:
-            loss = F.cross_entropy(model(x), labels, reduction="sum" if how == "sum" else "mean")
+    totals = [torch.zeros_like(_wide(parameter.detach())) for parameter in parameters]
+    with frozen(model, training=training):
+        for x, labels in placed(batches.sized(1) if how == "abs_sample" else batches, model):
+            value = loss(model(x), labels, reduction="sum" if how == "sum" else "mean")
             gradients = torch.autograd.grad(
-                loss, parameters, allow_unused=True, materialize_grads=True
+                value, parameters, allow_unused=True, materialize_grads=True
             )
             for total, gradient in zip(totals, gradients, strict=True):
                 total += gradient if how == "sum" else gradient.abs()
@@ -80,13 +119,22 @@ def lowest(scores: Scores, count: int, generator: Generator) -> Chosen:
     flat = torch.cat([s.flatten() for s in scores.values()]).nan_to_num(nan=0.0).cpu()
     assert 0 <= count <= len(flat)
     if count == 0:
-        return _none(scores)
+        return none(scores)
     threshold = flat.kthvalue(count).values
     chosen = flat < threshold
     ties = (flat == threshold).nonzero().flatten()
     drawn = torch.randperm(len(ties), generator=generator)[: count - int(chosen.sum())]
     chosen[ties[drawn]] = True
     return Chosen(_unflatten(chosen, scores), float(threshold), len(ties))
+
+
+def by_chance(scores: Scores, count: int, generator: Generator) -> Chosen:
+    """Exactly `count` of the weights scored, whatever their scores."""
+    total = sum(score.numel() for score in scores.values())
+    assert 0 <= count <= total
+    chosen = torch.zeros(total, dtype=torch.bool)
+    chosen[torch.randperm(total, generator=generator)[:count]] = True
+    return Chosen(_unflatten(chosen, scores), threshold=None, ties=0)
 
 
 def official(scores: Scores, fraction: float) -> Chosen:
@@ -97,14 +145,15 @@ def official(scores: Scores, fraction: float) -> Chosen:
     flat = torch.cat([s.flatten() for s in scores.values()]).cpu()
     k = math.floor(fraction * len(flat))
     if k == 0:
-        return _none(scores)
+        return none(scores)
     threshold = flat.kthvalue(k).values
     chosen = flat <= threshold
     ties = int((flat == threshold).sum())
     return Chosen(_unflatten(chosen, scores), float(threshold), ties)
 
 
-def _none(scores: Scores) -> Chosen:
+def none(scores: Scores) -> Chosen:
+    """No weight at all."""
     masks = {name: torch.zeros_like(s, dtype=torch.bool) for name, s in scores.items()}
     return Chosen(masks, threshold=None, ties=0)
 
@@ -118,15 +167,25 @@ def _unflatten(flat: Tensor, like: Scores) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _frozen(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Mode and buffers (BatchNorm's running statistics) come back as they were."""
-    was_training = model.training
+def frozen(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """Modes and buffers (BatchNorm's running statistics) come back as they were."""
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with moded(model, training=training):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, buffer in model.named_buffers():
+                    buffer.copy_(buffers[name])
+
+
+@contextmanager
+def moded(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """Every module in that mode; afterwards each in the one it had."""
+    modes = {module: module.training for module in model.modules()}
     model.train(training)
     try:
         yield
     finally:
-        model.train(was_training)
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(buffers[name])
+        for module, mode in modes.items():
+            module.training = mode

@@ -13,6 +13,7 @@ from lure_core import snip
 from lure_core.augment import augment
 from lure_core.config import Unlearn
 from lure_core.data import Batches
+from lure_core.rng import derive_seed, forked
 from lure_core.types import UnlearnReport
 from lure_core.unlearn.operation import Operation
 
@@ -40,22 +41,22 @@ class LureOfficial:
         generator: Generator,
         optimizer: Optimizer | None = None,
     ) -> UnlearnReport:
-        names = [name for name, _ in model.named_parameters()]
+        names = _names(model)
         operation = Operation(model, fresh_model, optimizer, names)
         subset = self._subset(data, generator)
-        chosen = self.choose(model, subset)
+        device = next(model.parameters()).device
+        with forked(derive_seed(generator.initial_seed(), 0, "dropout"), device):
+            chosen = self.choose(model, subset)
         for name, mask in chosen.masks.items():
             if not name.endswith("bias"):
                 operation.write(name, _he_uniform(model.get_parameter(name), generator), mask)
         images = len(subset.samples)
         operation.pay(images, data, passes=3)
-        return operation.report(
-            "lure-official", threshold=chosen.threshold, ties=chosen.ties, subset_images=images
-        )
+        return operation.report("lure-official", chosen=chosen, subset_images=images)
 
     def choose(self, model: nn.Module, subset: Batches) -> snip.Chosen:
         """The unmodified pruner's mask over every parameter."""
-        names = [name for name, _ in model.named_parameters()]
+        names = _names(model)
         training = len(subset.samples) > 1  # BatchNorm refuses a lone image at 1x1 positions
         scores = snip.saliency(model, subset, names=names, how="abs_batch", training=training)
         return snip.official(scores, self.settings.fraction)
@@ -68,6 +69,10 @@ class LureOfficial:
         seen = data.take(torch.arange(min(share, batches * self.batch_size))).sized(self.batch_size)
         images = augment(seen.samples.images, how="crop-flip", generator=generator)
         return seen.showing(images)
+
+
+def _names(model: nn.Module) -> list[str]:
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
 def _he_uniform(parameter: nn.Parameter, generator: Generator) -> Tensor:

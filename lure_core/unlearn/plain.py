@@ -45,5 +45,5 @@ class Scratch:
         operation = Operation(model, fresh_model, optimizer, names)
         for name in names:
             operation.renew(name)
-        model.load_state_dict(fresh_model.state_dict())  # the buffers
+        operation.renew_buffers()
         return operation.report("scratch")
