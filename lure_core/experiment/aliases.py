@@ -87,15 +87,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         learn(*dashed, dest=f"published.{flag}", type=kind)
     for name, replayed in _REPLAY.items():
         learn(f"-{name}", f"--{name}", dest="replay.kind", action="store_const", const=replayed)
-    for name in ("few_shot", "buffer_replay"):
-        learn(f"-{name}", f"--{name}", dest=f"published.{name}", action="store_true")
+    learn("-few_shot", "--few_shot", dest="published.few_shot", action="store_true")
+    learn("-buffer_replay", "--buffer_replay", dest="published.buffer_replay", action="store_true")
     for flag, method in _METHODS.items():
         learn(flag, dest="published.use", action="append_const", const=method)
     learn("-wb", dest="wandb", action="store_true")
-    for flag in _IGNORED:
-        learn(flag, dest=f"ignored.{flag}")
-    for flag in _IGNORED_SWITCHES:
-        learn(flag, dest=f"ignored.{flag}", action="store_true")
+    for flag in (*_IGNORED, *_IGNORED_SWITCHES):
+        switch = {"action": "store_true"} if flag in _IGNORED_SWITCHES else {}
+        learn(flag, dest=f"ignored.{flag}", **switch)
 
 
 def is_theirs(dest: str) -> bool:
