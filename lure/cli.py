@@ -69,21 +69,29 @@ def up(
 
 
 @app.command()
-def create(
+def create(  # noqa: PLR0913 -- each is an option
     stream: Stream,
     *,
     architecture: Annotated[str | None, typer.Option(help="resnet18, resnet20s, …")] = None,
-    classes: Annotated[str | None, typer.Option(help="a,b,c in this order.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="a,b,c in this order; or open: new ones may come.")
+    ] = None,
     shape: Annotated[str | None, typer.Option("--input", help="1x8x8, channels first.")] = None,
-    recipe: Annotated[list[str] | None, typer.Option(help="epochs=20; may be repeated.")] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="A recipe's name, or epochs=20; may be repeated.")
+    ] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="unlearn.strategy=fire; may be repeated.")
+    ] = None,
     url: Url = None,
 ) -> None:
     """Make a stream; what is not given is taken from the defaults and from its first chunk."""
     settings: dict[str, Any] = {
         "architecture": architecture,
-        "classes": classes.split(",") if classes else None,
+        "classes": _classes(classes) if classes else None,
         "input": _input(shape) if shape else None,
-        "recipe": dict(_setting(one) for one in recipe) if recipe else None,
+        "recipe": _recipe(recipe) if recipe else None,
+        "policies": _policies(policy) if policy else None,
     }
     given = {name: value for name, value in settings.items() if value is not None}
     with connect(url) as client:
@@ -221,6 +229,26 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
+
+
+def _classes(text: str) -> list[str] | str:
+    return text if text == "open" else text.split(",")
+
+
+def _recipe(given: list[str]) -> dict[str, Any]:
+    """Settings, one of which may be a bare name: that of a recipe which the others overrule."""
+    return dict(_setting(one) if "=" in one else ("name", one) for one in given)
+
+
+def _policies(given: list[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for one in given:
+        path, value = _setting(one)
+        policy, dot, name = path.partition(".")
+        if not dot:
+            raise typer.BadParameter(f"{one!r} should be POLICY.NAME=VALUE")
+        found.setdefault(policy, {})[name] = value
+    return found
 
 
 def _input(text: str) -> dict[str, int]:

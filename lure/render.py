@@ -45,7 +45,7 @@ def streams(items: Iterable[Mapping[str, Any]]) -> None:
         (
             one["name"],
             one["architecture"],
-            _classes(one.get("classes")),
+            _classes(one.get("classes"), is_open=one.get("open_classes", False)),
             shape(one.get("input")),
             one.get("champion"),
             one["created_at"],
@@ -108,5 +108,5 @@ def shape(spec: Mapping[str, int] | None) -> str:
     return "{channels}x{height}x{width}".format(**spec) if spec else NOTHING
 
 
-def _classes(classes: Sequence[str] | str | None) -> str:
-    return classes if isinstance(classes, str) else cell(len(classes) if classes else None)
+def _classes(classes: Sequence[str] | None, *, is_open: bool) -> str:
+    return cell(len(classes) if classes else None) + (", open" if is_open else "")

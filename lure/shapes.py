@@ -7,7 +7,8 @@ from typing import Any, NotRequired, TypedDict
 
 class Stream(TypedDict):
     name: str
-    classes: list[str] | str | None
+    classes: list[str] | None
+    open_classes: bool
     input: dict[str, int] | None
     architecture: str
     recipe: dict[str, Any]
@@ -56,6 +57,8 @@ class Version(TypedDict):
     stream: str
     parent: int | None
     chunks: list[str]
+    classes: list[str]
+    replayed: dict[str, Any] | None
     metrics: dict[str, Any]
     strategy: str | None
     state: str

@@ -7,17 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from lure_core import models
+from lure_core import models, presets
 from lure_core.archive.listing import class_name
-from lure_core.config import InputSpec, Recipe
+from lure_core.config import InputSpec, Recipe, Unlearn
 from lure_core.errors import ConfigError, UnknownArchitecture
 from lure_core.section import Section
 from service.errors import Fault, Invalid
 from service.policies import POLICIES
 from service.schemas.streams import NewStream
+from store.classes import MAX_CLASSES
 from store.models import Stream
 
-MAX_CLASSES = 10_000
+OPEN = "open"
 _ANY_INPUT = {"channels": 3, "height": 32, "width": 32}  # to judge each member by itself
 
 
@@ -30,14 +31,15 @@ def stream_of(wanted: NewStream) -> Stream:
     faults: list[Fault] = []
     _known(wanted.model_extra or {}, NewStream.model_fields, "", faults)
     _architecture(wanted.architecture, faults)
-    recipe = _section(Recipe, wanted.recipe or {}, "/recipe", faults)
+    recipe, unlearn = _recipe(wanted.recipe, faults)
     stream = Stream(
         name=wanted.name,
-        classes=None if wanted.classes is None else _classes(wanted.classes, faults),
+        classes=None if wanted.classes in (None, OPEN) else _classes(wanted.classes, faults),
+        open_classes=wanted.classes == OPEN,
         input=None if wanted.input is None else _input(wanted.input, faults),
         architecture=wanted.architecture,
         recipe=recipe,
-        policies=_policies({} if wanted.policies is None else wanted.policies, faults),
+        policies=_policies(wanted.policies, faults, bases={Unlearn.section: unlearn}),
         seed=recipe.get("seed", 0),
     )
     if faults:
@@ -57,12 +59,9 @@ def _architecture(name: Any, faults: list[Fault]) -> None:
 
 
 def _classes(classes: Any, faults: list[Fault]) -> list[str]:
-    if classes == "open":
-        words = "an open list is not offered; give a list, or null: the first chunk fixes it"
-        faults.append(Fault("/classes", words))
-        return []
     if not isinstance(classes, list) or not 1 <= len(classes) <= MAX_CLASSES:
-        faults.append(Fault("/classes", f"must be a list of 1 to {MAX_CLASSES} class names"))
+        words = f'must be a list of 1 to {MAX_CLASSES} class names, "open" or null'
+        faults.append(Fault("/classes", words))
         return []
     names: dict[str, int] = {}
     for index, given in enumerate(classes):
@@ -84,13 +83,35 @@ def _input(values: Any, faults: list[Fault]) -> dict[str, Any]:
     return _section(InputSpec, values, "/input", faults, base=_ANY_INPUT)
 
 
-def _policies(values: Any, faults: list[Fault]) -> dict[str, Any]:
+def _recipe(wanted: Any, faults: list[Fault]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recipe in full, and the unlearning that belongs to its name.
+
+    `"frugal"` is the same as `{"name": "frugal"}`; members beside the name overrule what it says.
+    """
+    given = {"name": wanted} if isinstance(wanted, str) else {} if wanted is None else wanted
+    if not isinstance(given, Mapping) or "name" not in given:
+        return _section(Recipe, given, "/recipe", faults), {}
+    named, unlearn = Recipe(), Unlearn()
+    try:
+        named, unlearn = presets.apply(str(given["name"]), named, unlearn)
+    except ConfigError as error:
+        faults.append(Fault("/recipe" if given is not wanted else "/recipe/name", str(error)))
+    members = {name: value for name, value in given.items() if name != "name"}
+    recipe = _section(Recipe, members, "/recipe", faults, base=named.to_dict())
+    return recipe, unlearn.to_dict()
+
+
+def _policies(
+    wanted: Any, faults: list[Fault], *, bases: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Every policy in full; what is not stated is taken from `bases`, then from the defaults."""
+    values = {} if wanted is None else wanted
     if not isinstance(values, Mapping):
         faults.append(Fault("/policies", "must be an object"))
         return {}
     _known(values, POLICIES, "/policies", faults)
     return {
-        name: _section(cls, values.get(name, {}), f"/policies/{name}", faults)
+        name: _section(cls, values.get(name, {}), f"/policies/{name}", faults, base=bases.get(name))
         for name, cls in POLICIES.items()
     }
 
@@ -103,7 +124,10 @@ def _section(
     *,
     base: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The section in full; each member is judged by itself, so that all faults are told at once."""
+    """The section in full, what is not stated taken from `base`, then from the defaults.
+
+    Each member is judged by itself, so that all faults are told at once.
+    """
     if not isinstance(values, Mapping):
         faults.append(Fault(pointer, "must be an object"))
         return {}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from lure_core.config import Unlearn
+from lure_core.config import Replay, Unlearn
 from lure_core.section import Section
 
 
@@ -18,14 +18,6 @@ class Trigger(Section):
 
     def _validate(self) -> None:
         self._within("max_chunks", 1, 1000)
-
-
-@dataclass(frozen=True)
-class Replay(Section):
-    """Which of the learned chunks are learned again: all of them."""
-
-    section: ClassVar[str] = "replay"
-    kind: Literal["full"] = "full"
 
 
 @dataclass(frozen=True)

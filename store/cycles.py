@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from store import aliases, chunks, events, streams, versions
+from store import aliases, chunks, classes, events, streams, versions
 from store.errors import FenceLost, NotFound
 from store.locks import locked
 from store.models import Chunk, Cycle, Json, Stream, new_id
@@ -98,6 +98,7 @@ def _begin(session: Session, stream: Stream) -> Cycle | None:
         chunks=[chunk.id for chunk in taken],
         parent=cycle.parent,
     )
+    classes.grow(session, stream, taken, cycle_id=cycle.id)
     return cycle
 
 

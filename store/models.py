@@ -75,6 +75,7 @@ class Stream(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     classes: Mapped[list[str] | None]  # in the order of the head; the first good chunk fixes it
+    open_classes: Mapped[bool] = mapped_column(server_default=text("false"))  # the list may grow
     input: Mapped[Json | None]  # {channels, height, width}; the first good chunk fixes it
     normalisation: Mapped[Json | None]  # {mean, std}; fixed at the first claim
     architecture: Mapped[str]
@@ -179,6 +180,8 @@ class Version(Base):
     parent: Mapped[int | None]
     ordinal: Mapped[int]
     chunks: Mapped[list[str]]
+    known_classes: Mapped[int | None]  # so many of the stream's, the first; null: all of them
+    replayed: Mapped[Json | None]  # {kind, images, sha256}; null: made before this was kept
     strategy: Mapped[str]
     state: Mapped[VersionState] = mapped_column(_state(VersionState, "version_state"))
     metrics: Mapped[Json]

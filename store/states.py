@@ -32,6 +32,12 @@ CHUNK_MOVES: dict[ChunkState, frozenset[ChunkState]] = {
     _C.RETRACTED: frozenset(),
 }
 WAITING = (ChunkState.RECEIVED, ChunkState.ADMITTED)  # these hold back the chunks behind them
+LEARNABLE = (  # their labels may still join the stream's classes
+    ChunkState.QUARANTINED,
+    ChunkState.ADMITTED,
+    ChunkState.LEARNING,
+    ChunkState.FAILED,
+)
 DEAD = (ChunkState.REJECTED, ChunkState.FAILED, ChunkState.RETRACTED)  # the same bytes may return
 
 

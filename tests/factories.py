@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert
 
-from store import aliases, chunks, cycles, streams, versions
+from store import aliases, chunks, classes, cycles, streams, versions
 from store.engine import Database
 from store.models import Blob, Chunk, Stream, Version
 from store.states import VersionState
@@ -49,9 +50,11 @@ def create_chunk(database: Database, stream: Stream, content: str = "a", **field
     return chunk
 
 
-def admit_chunk(database: Database, stream: Stream, chunk: Chunk) -> Chunk:
+def admit_chunk(
+    database: Database, stream: Stream, chunk: Chunk, labels: Sequence[str] = ("0", "1")
+) -> Chunk:
     """Take a received chunk to `admitted` as a worker would; its file is not stored."""
-    report = {"images": 10, "refused": 0, "items": []}
+    report = {"images": 10, "refused": 0, "items": [], "classes": dict.fromkeys(labels, 5)}
     file_digest = blob(database, chunk.id)
     with database.begin() as session:
         claim = chunks.claim_admission(session, chunk.id, stale_s=10)
@@ -59,7 +62,9 @@ def admit_chunk(database: Database, stream: Stream, chunk: Chunk) -> Chunk:
         locked = streams.lock(session, stream.id)
         row = chunks.fenced(session, claim)
         streams.fix_shape(
-            locked, classes=["0", "1"], input_spec={"channels": 1, "height": 8, "width": 8}
+            locked,
+            classes=classes.in_order(labels),
+            input_spec={"channels": 1, "height": 8, "width": 8},
         )
         chunks.admit(session, locked, row, file_digest=file_digest, report=report)
     return row

@@ -18,7 +18,7 @@ from lure_core.chunkfile import Writer
 from lure_core.config import InputSpec
 from lure_core.errors import BadArchive
 from lure_core.images import split_of
-from store import chunks, jobs, streams
+from store import chunks, classes, jobs, streams
 from store.engine import Session
 from store.errors import DatabaseAway, FenceLost
 from store.failpoint import failpoint
@@ -27,7 +27,7 @@ from store.states import ChunkState
 from worker.context import Context
 from worker.errors import Interrupted, Refused, is_of_the_machine
 from worker.heartbeat import Heartbeat
-from worker.items import Decoded, Decoder, Tally, common_shape
+from worker.items import Decoded, Decoder, Roster, Tally, common_shape
 
 _WOKEN_AT_ONCE = 100  # chunks that waited for the stream's shape; the sweeper wakes the rest
 
@@ -41,11 +41,22 @@ class Upload:
     stream: Stream
     chunk: Chunk
     path: Path
+    taken: frozenset[str]  # classes that the stream has, or will have
 
     @property
     def spec(self) -> InputSpec | None:
         """The stream's input; None while it is not fixed."""
         return None if self.stream.input is None else InputSpec.from_dict(self.stream.input)
+
+    @property
+    def listed(self) -> frozenset[str] | None:
+        """The stream's class list; None while its first chunk has not given it a beginning."""
+        return None if self.stream.classes is None else frozenset(self.stream.classes)
+
+    @property
+    def may_bring_classes(self) -> bool:
+        """Whether a label that is not listed may be learned."""
+        return self.stream.open_classes or self.stream.classes is None
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,8 @@ def admit(context: Context, chunk_id: str) -> chunks.Admission | None:
     try:
         with heartbeat:
             upload = _open(context, claim)
-            _admit_or_reject(context, claim, upload, heartbeat)
+            while not _admit_or_reject(context, claim, upload, heartbeat):
+                upload = _open(context, claim)  # others took places for classes meanwhile
         _wake_others(context, upload)
     except FenceLost as lost:
         log.warning("nothing more to write: %s", lost, extra={"chunk": chunk_id})
@@ -97,14 +109,16 @@ def _open(context: Context, claim: chunks.Admission) -> Upload:
     def read(session: Session) -> Upload:
         stream = streams.lock(session, claim.stream_id)
         chunk = chunks.fenced(session, claim)
-        return Upload(stream, chunk, context.blobs.path(chunk.digest))
+        path = context.blobs.path(chunk.digest)
+        return Upload(stream, chunk, path, taken=classes.taken(session, stream))
 
     return context.transact(read)
 
 
 def _admit_or_reject(
     context: Context, claim: chunks.Admission, upload: Upload, heartbeat: Heartbeat
-) -> None:
+) -> bool:
+    """Settle what becomes of the chunk; False, with nothing written, where it is to be redone."""
     tally = Tally()
     try:
         with context.blobs.scratch() as path:
@@ -115,9 +129,9 @@ def _admit_or_reject(
     except (Refused, BadArchive) as refusal:
         reason = str(refusal)
         context.transact(lambda session: _reject(session, claim, reason, tally))
-    else:
-        found = Found(spec, digest, tally)
-        context.transact(lambda session: _admit(session, claim, found))
+        return True
+    found = Found(spec, digest, tally)
+    return context.transact(lambda session: _admit(session, claim, found))
 
 
 def _write(
@@ -138,16 +152,18 @@ def _write(
     if spec is None:  # a first chunk is read twice: for its shape, then for its images
         spec = common_shape(_decoded(context, upload, listing, spec=None, heartbeat=heartbeat))
     shares = upload.stream.policies["holdout"]
+    roster = Roster(upload.listed, set(upload.taken), classes.MAX_CLASSES)
     with Writer(path) as writer:
-        for one in _decoded(context, upload, listing, spec=spec, heartbeat=heartbeat):
+        for decoded in _decoded(context, upload, listing, spec=spec, heartbeat=heartbeat):
             failpoint("admit.decode")
+            one = roster.check(decoded)
             if one.pixels is None:
                 tally.refuse(one)
             else:
                 split = split_of(one.pixels, select=shares["select"], judge=shares["judge"])
                 writer.append(one.pixels, one.label, split)
-                tally.keep(one.label, split)
-        tally.check(fixes_classes=upload.stream.classes is None)
+                tally.keep(one, split)
+        tally.check(fixes_classes=upload.listed is None and not upload.stream.open_classes)
     assert spec is not None, "a chunk with a good image has a shape"
     return spec
 
@@ -161,22 +177,23 @@ def _decoded(
     heartbeat: Heartbeat,
 ) -> Iterator[Decoded]:
     """Each item in order; between two of them it is seen whether to go on."""
-    classes = upload.stream.classes
-    decoder = Decoder(
-        spec, None if classes is None else frozenset(classes), context.settings.decoders
-    )
+    fixed = None if upload.may_bring_classes else upload.listed
+    decoder = Decoder(spec, fixed, context.settings.decoders)
     for one in decoder.each(archive.items(upload.path, listing)):
         heartbeat.check()
         yield one
 
 
-def _admit(session: Session, claim: chunks.Admission, found: Found) -> None:
+def _admit(session: Session, claim: chunks.Admission, found: Found) -> bool:
     stream = streams.lock(session, claim.stream_id)
     chunk = chunks.fenced(session, claim)
-    classes = found.tally.class_list()
-    streams.fix_shape(stream, classes=classes, input_spec=found.spec.to_dict())
+    listed, taken = found.tally.class_list(), classes.taken(session, stream)
+    if not taken.issuperset(listed) and len(taken.union(listed)) > classes.MAX_CLASSES:
+        return False
+    streams.fix_shape(stream, classes=listed, input_spec=found.spec.to_dict())
     report = found.tally.report()
     chunks.admit(session, stream, chunk, file_digest=found.digest, report=report)
+    return True
 
 
 def _reject(session: Session, claim: chunks.Admission, reason: str, tally: Tally) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from lure_core.archive import Item
 from lure_core.config import InputSpec
 from lure_core.errors import BadImage
 from lure_core.types import Split
+from store.classes import in_order
 from worker.errors import Refused
 from worker.ordered import ordered_map
 
@@ -25,7 +26,10 @@ _LEAST_SIDE, _MOST_SIDE = 8, 1024  # of lure_core.config.InputSpec
 
 @dataclass(frozen=True)
 class Decoded:
-    """An item as an image [C,H,W] of the stream, or the reason why it is none."""
+    """An item as an image [C,H,W] of the stream, or the reason why it is none.
+
+    `is_unseen`: the stream's class list, if there is one, does not have its label.
+    """
 
     name: str
     label: str
@@ -89,6 +93,32 @@ def _side(exact: float) -> int:
 
 
 @dataclass
+class Roster:
+    """Bounds the classes of a list that is still open: who comes first has the place.
+
+    Args:
+        listed: The stream's class list; None before its first chunk.
+        taken: The classes that have a place: those, and what is admitted and not yet learned.
+        most: Places in all.
+    """
+
+    listed: frozenset[str] | None
+    taken: set[str]
+    most: int
+
+    def check(self, one: Decoded) -> Decoded:
+        """The item as it is, or refused where its class has no place any more."""
+        if one.pixels is None:
+            return one
+        is_unseen = self.listed is not None and one.label not in self.listed
+        if one.label not in self.taken and len(self.taken) >= self.most:
+            reason = f"label {one.label!r} would be one class more than the {self.most} allowed"
+            return Decoded(one.name, one.label, None, reason, is_unseen=is_unseen)
+        self.taken.add(one.label)
+        return replace(one, is_unseen=is_unseen)
+
+
+@dataclass
 class Tally:
     """Counts what is kept and what is refused, for the admission report."""
 
@@ -98,25 +128,28 @@ class Tally:
     refusals: list[dict[str, str]] = field(default_factory=list)
     refused: int = 0
 
-    def keep(self, label: str, split: Split) -> None:
-        self.classes[label] += 1
+    def keep(self, one: Decoded, split: Split) -> None:
+        self.classes[one.label] += 1
         self.splits[split] += 1
+        self._see(one)
 
     def refuse(self, one: Decoded) -> None:
         self.refused += 1
-        if one.is_unseen:
-            self.unseen.add(one.label)
+        self._see(one)
         if len(self.refusals) < MAX_REPORTED:
             self.refusals.append({"name": one.name, "reason": one.reason or ""})
+
+    def _see(self, one: Decoded) -> None:
+        if one.is_unseen:
+            self.unseen.add(one.label)
 
     @property
     def images(self) -> int:
         return self.classes.total()
 
     def class_list(self) -> list[str]:
-        """The labels in the order of the head: numbers by size, anything else by spelling."""
-        are_numbers = all(label.isascii() and label.isdecimal() for label in self.classes)
-        return sorted(self.classes, key=lambda label: (int(label) if are_numbers else 0, label))
+        """The labels in the order of the head."""
+        return in_order(self.classes)
 
     def check(self, *, fixes_classes: bool) -> None:
         """Refuse a chunk from which nothing can be learned.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lure_core import data
-from lure_core.config import CycleConfig, InputSpec, Normalisation, Recipe, Unlearn
+from lure_core.config import CycleConfig, InputSpec, Normalisation, Recipe, Replay, Unlearn
 from lure_core.cycle import Checkpoint, CycleData
 from lure_core.rng import derive_seed
 from store import chunks, cycles, streams, versions
@@ -72,6 +72,8 @@ def load(context: Context, claim: cycles.Claim, work: Work) -> Task:
         unlearn=Unlearn.from_dict(stream.policies["unlearn"]),
         seed=derive_seed(work.cycle.seed, work.cycle.ordinal),
         device=context.settings.device,
+        replay=Replay.from_dict(stream.policies["replay"]),
+        resident_mib=context.settings.resident_mib,
     )
     use_threads(context.settings.threads, config)
     parent = None if work.parent is None else read_version(context, work.parent)

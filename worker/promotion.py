@@ -122,6 +122,8 @@ def _row(session: Session, candidate: Candidate, verdict: dict[str, Any]) -> Ver
         parent=cycle.parent,
         ordinal=cycle.ordinal,
         chunks=[chunk.id for chunk in cycles.of_cycle(session, cycle.id)],
+        replayed=result.replayed,
+        known_classes=len(result.checkpoint.sidecar["classes"]),
         strategy=cycle.strategy,
         state=VersionState.READY,
         metrics=storable(
@@ -134,6 +136,8 @@ def _row(session: Session, candidate: Candidate, verdict: dict[str, Any]) -> Ver
             "seed": result.checkpoint.sidecar.get("seed"),
             "best_epoch": result.best_epoch,
             "epochs": result.epochs,
+            "trained": result.trained,
+            "flops": result.flops,
             "images_per_s": storable(result.images_per_s),
             "timings": result.timings,
         },

@@ -12,6 +12,12 @@ class WorkerSettings(StoreSettings):
 
     device: str = Field("auto", description="Where cycles run: auto, cpu, mps, cuda or cuda:N")
     threads: int = Field(0, ge=0, description="Threads of one cycle; 0: by the size of its batches")
+    resident_mib: int | None = Field(
+        None,
+        ge=0,
+        description="Most MiB of training images that lie on the device, others are streamed from"
+        " the disk; by its free memory unless set",
+    )
     decoders: int = Field(2, ge=1, le=64, description="Images that one admission decodes at once")
     resume_every_s: float = Field(
         30.0, ge=0, description="Least seconds between two resume states within the relearning"

@@ -30,7 +30,7 @@ def list_versions(
         row = streams.get(session, stream)
         page = versions.page(session, row, size=page_size, before=key_of(page_token))
         names = _names(session, row)
-    return page_of(page, lambda version: VersionShape.of(version, stream, names[version.version]))
+    return page_of(page, lambda version: VersionShape.of(version, row, names[version.version]))
 
 
 @router.get("/{version}", responses=refusals(NotFound), summary="One version")
@@ -39,7 +39,7 @@ def get_version(stream: StreamName, version: VersionNumber, database: DatabaseDe
         row = streams.get(session, stream)
         found = versions.get(session, row, version)
         names = _names(session, row)
-    return VersionShape.of(found, stream, names[version])
+    return VersionShape.of(found, row, names[version])
 
 
 def _names(session: Session, stream: Stream) -> defaultdict[int, list[str]]:

@@ -79,7 +79,10 @@ class ReportShape(BaseModel):
     images: int = Field(description="Images kept")
     refused: int = Field(description="Items refused")
     classes: dict[str, int] = Field(description="Images kept of each class")
-    unseen_classes: list[str] = Field(description="Labels outside the stream's fixed class list")
+    unseen_classes: list[str] = Field(
+        description="Labels that the stream's class list did not have: refused where it is fixed,"
+        " kept where it is open"
+    )
     splits: dict[str, int] = Field(description="Images in train, select and judge")
     items: list[RefusedItem] = Field(description="Items refused and why, a thousand at most")
     items_omitted: int = Field(description="Refused items that are not listed")

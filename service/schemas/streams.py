@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from lure_core.presets import PRESETS
 from service.params import NAME
 from store.models import Stream
 
@@ -34,17 +35,34 @@ class NewStream(BaseModel):
             "examples": [
                 {"name": "digits"},
                 {"name": "cifar", "architecture": "resnet20s", "recipe": {"epochs": 10}},
+                {"name": "birds", "classes": "open", "recipe": "frugal"},
+                {
+                    "name": "faces",
+                    "recipe": {"name": "frugal", "batch_size": 128},
+                    "policies": {
+                        "replay": {"kind": "buffer", "capacity": 20_000},
+                        "unlearn": {"strategy": "shrink-perturb", "preset": "dash"},
+                    },
+                },
             ]
         },
     )
 
     name: str = Field(pattern=NAME, description="The name in every path of this stream")
-    classes: Loose = Field(None, description="List of class names; null: the first chunk fixes it")
+    classes: Loose = Field(
+        None,
+        description='List of class names; null: the first chunk fixes it; "open": it grows, at its'
+        " end, with each label never seen before, up to 10,000",
+    )
     input: Loose = Field(
         None, description="{channels, height, width}; null: the first chunk fixes it"
     )
     architecture: Loose = Field("resnet18", description="resnet18 or resnet20s")
-    recipe: Loose = Field(None, description="How a model is trained; each member has a default")
+    recipe: Loose = Field(
+        None,
+        description="How a model is trained; each member has a default. Or the name of a recipe:"
+        f" {', '.join(PRESETS)}; as the member `name` it can be overruled by others",
+    )
     policies: Loose = Field(
         None, description="{trigger, replay, unlearn, gate, holdout}; each has a default"
     )
@@ -54,7 +72,10 @@ class StreamShape(BaseModel):
     """One learning problem."""
 
     name: str
-    classes: list[str] | None = Field(description="In the order of the head; null: not fixed yet")
+    classes: list[str] | None = Field(description="In the order of the head; null: none known yet")
+    open_classes: bool = Field(
+        description="Whether new labels join the list, at its end, with the cycle that learns them"
+    )
     input: dict[str, int] | None = Field(description="{channels, height, width}")
     architecture: str
     recipe: dict[str, Any]
@@ -73,6 +94,7 @@ class StreamShape(BaseModel):
         return cls(
             name=stream.name,
             classes=stream.classes,
+            open_classes=stream.open_classes,
             input=stream.input,
             architecture=stream.architecture,
             recipe=stream.recipe,

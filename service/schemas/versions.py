@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from service.schemas.common import spelled
-from store.models import Version
+from store.classes import of_version
+from store.models import Stream, Version
 from store.states import VersionState
 
 
@@ -20,27 +21,38 @@ class VersionShape(BaseModel):
     stream: str
     parent: int | None
     cycle: str
-    chunks: list[str] = Field(description="Every chunk that it has seen")
+    chunks: list[str] = Field(description="The chunks that its cycle learned")
+    classes: list[str] = Field(
+        description="Those that it knows, in the order of its head: the first of the stream's"
+    )
     metrics: dict[str, Any] = Field(description="{accuracy, per_class, ece, images, correct, …}")
     strategy: str
     state: VersionState
     aliases: list[str] = Field(description="The names that point at it now")
     verdict: dict[str, Any] = Field(description="The gate's decision with its numbers")
+    replayed: dict[str, Any] | None = Field(
+        description="What was learned again: {kind, images, sha256}, how many images of earlier"
+        " chunks and a digest that names them; null: made before this was recorded"
+    )
     unlearning: dict[str, Any] | None
-    environment: dict[str, Any] = Field(description="Seed, threads, precision, libraries")
+    environment: dict[str, Any] = Field(
+        description="Seed, threads, precision, libraries; seconds and FLOPs by purpose"
+    )
     digest: str = Field(description="Of the weights, `sha256:` and hexadecimal digits")
     bytes: int
     created_at: dt.datetime
     served_at: dt.datetime | None
 
     @classmethod
-    def of(cls, version: Version, stream: str, aliases: Sequence[str]) -> VersionShape:
+    def of(cls, version: Version, stream: Stream, aliases: Sequence[str]) -> VersionShape:
         return cls(
             version=version.version,
-            stream=stream,
+            stream=stream.name,
             parent=version.parent,
             cycle=version.cycle_id,
             chunks=version.chunks,
+            classes=of_version(stream, version),
+            replayed=version.replayed,
             metrics=version.metrics,
             strategy=version.strategy,
             state=version.state,

@@ -53,7 +53,7 @@ def test_no_service_exits_with_3_and_says_what_to_do() -> None:
 
 def test_a_mistake_on_the_command_line_exits_with_2() -> None:
     assert lure("create", "x", "--input", "8x8").returncode == MISTAKE
-    assert lure("create", "x", "--recipe", "epochs").returncode == MISTAKE
+    assert lure("create", "x", "--policy", "replay=buffer").returncode == MISTAKE
 
 
 def test_pushing_to_no_stream_names_the_command_that_makes_it(
@@ -78,6 +78,23 @@ def test_create_sends_what_was_given_and_nothing_else(scripted: Scripted) -> Non
         "input": {"channels": 1, "height": 8, "width": 8},
         "recipe": {"epochs": 3, "augmentation": "crop"},
         "classes": ["a", "b"],
+    }
+
+
+def test_create_takes_names_of_recipes_open_classes_and_policies(scripted: Scripted) -> None:
+    scripted.answers = [Answer(201, b'{"name": "x", "architecture": "resnet18"}')]
+    given = ("--recipe", "frugal", "--recipe", "epochs=3", "--classes", "open")
+    policies = ("replay.kind=buffer", "replay.capacity=500", "unlearn.strategy=fire")
+    more = [part for policy in policies for part in ("--policy", policy)]
+    assert lure("create", "x", *given, *more, url=scripted.url).returncode == DONE
+    assert json.loads(scripted.requests[0].body) == {
+        "name": "x",
+        "recipe": {"name": "frugal", "epochs": 3},
+        "classes": "open",
+        "policies": {
+            "replay": {"kind": "buffer", "capacity": 500},
+            "unlearn": {"strategy": "fire"},
+        },
     }
 
 

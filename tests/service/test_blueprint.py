@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from lure_core import presets
+from lure_core.config import Recipe, StrategyName, Unlearn
 from service import blueprint
 from service.errors import Invalid
 from service.schemas.streams import NewStream
+from store.models import Stream
 
 
 @pytest.mark.parametrize(
@@ -19,7 +22,7 @@ from service.schemas.streams import NewStream
         ({"name": "x", "recipe": 3}, "/recipe", "object"),
         ({"name": "x", "architecture": "resnet19"}, "/architecture", "did you mean resnet18"),
         ({"name": "x", "architecture": None}, "/architecture", "resnet20s"),
-        ({"name": "x", "classes": "open"}, "/classes", "not offered"),
+        ({"name": "x", "classes": "opened"}, "/classes", 'class names, "open" or null'),
         ({"name": "x", "classes": []}, "/classes", "list"),
         ({"name": "x", "classes": ["a", "a"]}, "/classes/1", "same name"),
         ({"name": "x", "classes": ["a", 1]}, "/classes/1", "text"),
@@ -29,6 +32,21 @@ from service.schemas.streams import NewStream
         ({"name": "x", "policies": {"gates": {}}}, "/policies/gates", "did you mean gate?"),
         ({"name": "x", "policies": {"gate": {"tolerance": 2}}}, "/policies/gate/tolerance", "1"),
         ({"name": "x", "policies": {"replay": {"kind": "half"}}}, "/policies/replay/kind", "full"),
+        ({"name": "x", "policies": {"replay": {"capacity": 0}}}, "/policies/replay/capacity", "1"),
+        (
+            {"name": "x", "policies": {"unlearn": {"strategy": "shrink-pertub"}}},
+            "/policies/unlearn/strategy",
+            "did you mean 'shrink-perturb'?",
+        ),
+        (
+            {"name": "x", "policies": {"unlearn": {"candidates": ["auto"]}}},
+            "/policies/unlearn/candidates",
+            "none of them auto",
+        ),
+        ({"name": "x", "recipe": "frugl"}, "/recipe", "did you mean frugal?"),
+        ({"name": "x", "recipe": {"name": "quick"}}, "/recipe/name", "there are standard"),
+        ({"name": "x", "recipe": {"name": ["frugal"]}}, "/recipe/name", "no recipe"),
+        ({"name": "x", "recipe": {"name": "frugal", "epoch": 1}}, "/recipe/epoch", "epochs?"),
     ],
 )
 def test_a_fault_is_told_with_its_pointer(body: Any, pointer: str, words: str) -> None:
@@ -36,3 +54,38 @@ def test_a_fault_is_told_with_its_pointer(body: Any, pointer: str, words: str) -
         blueprint.stream_of(NewStream.model_validate(body))
     found = {fault.pointer: fault.detail for fault in refusal.value.faults}
     assert words in found[pointer]
+
+
+def made(**members: Any) -> Stream:
+    return blueprint.stream_of(NewStream.model_validate({"name": "x", **members}))
+
+
+def test_open_classes_begin_with_none() -> None:
+    assert (made(classes="open").classes, made(classes="open").open_classes) == (None, True)
+    assert (made().classes, made().open_classes) == (None, False)
+
+
+@pytest.mark.parametrize("strategy", get_args(StrategyName))
+def test_every_strategy_can_be_asked_for(strategy: str) -> None:
+    unlearn = made(policies={"unlearn": {"strategy": strategy}}).policies["unlearn"]
+    assert Unlearn.from_dict(unlearn) == Unlearn(strategy=strategy)
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_a_named_recipe_is_kept_in_full(name: str) -> None:
+    recipe, unlearn = presets.apply(name, Recipe(), Unlearn())
+    for stream in (made(recipe=name), made(recipe={"name": name})):
+        assert Recipe.from_dict(stream.recipe) == recipe
+        assert Unlearn.from_dict(stream.policies["unlearn"]) == unlearn
+
+
+def test_what_is_stated_beside_a_name_overrules_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    preset = presets.Preset({"epochs": 40, "ema": 0.9}, {"strategy": "fire", "scale": "paper"})
+    monkeypatch.setattr(presets, "PRESETS", {"thrifty": preset})
+    stream = made(
+        recipe={"name": "thrifty", "epochs": 3, "seed": 5},
+        policies={"unlearn": {"strategy": "dash"}},
+    )
+    recipe, unlearn = Recipe.from_dict(stream.recipe), Unlearn.from_dict(stream.policies["unlearn"])
+    assert (recipe.epochs, recipe.ema, recipe.seed, stream.seed) == (3, 0.9, 5, 5)
+    assert (unlearn.strategy, unlearn.scale) == ("dash", "paper")

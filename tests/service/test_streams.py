@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from lure_core import presets
+from lure_core.config import Recipe, Unlearn
+from lure_core.section import Section
 from store import streams
 from tests.factories import create_version
 from tests.service.conftest import Plane
@@ -24,6 +27,10 @@ def create(plane: Plane, **fields: Any) -> dict[str, Any]:
     return body
 
 
+def as_json(section: Section) -> Any:
+    return json.loads(json.dumps(section.to_dict()))
+
+
 def test_a_name_is_enough(client: httpx.Client) -> None:
     answer = client.post("/v1/streams", json={"name": "digits"})
     assert answer.status_code == 201
@@ -31,17 +38,12 @@ def test_a_name_is_enough(client: httpx.Client) -> None:
     made = answer.json()
     assert made["classes"] is made["input"] is made["champion"] is None
     assert made["architecture"] == "resnet18"
-    assert made["recipe"]["epochs"] == 50
+    assert made["open_classes"] is False
+    assert made["recipe"] == as_json(Recipe())
     assert made["policies"] == {
         "trigger": {"max_chunks": 1},
-        "replay": {"kind": "full"},
-        "unlearn": {
-            "strategy": "lure",
-            "fraction": 0.2,
-            "saliency": "sum",
-            "subset_fraction": 0.2,
-            "subset_min": 512,
-        },
+        "replay": {"kind": "full", "capacity": 10_000, "keep": "reservoir"},
+        "unlearn": as_json(Unlearn()),
         "gate": {"tolerance": 0.02, "min_judge": 50},
         "holdout": {"select": 0.05, "judge": 0.05},
     }
@@ -63,6 +65,16 @@ def test_what_is_stated_is_kept(plane: Plane) -> None:
     assert (made["recipe"]["epochs"], made["recipe"]["milestones"]) == (2, [0.5])
     assert made["policies"]["gate"] == {"tolerance": 0.1, "min_judge": 50}
     assert made["policies"]["unlearn"]["strategy"] == "warm"
+
+
+def test_a_recipe_by_name_is_shown_in_full_and_classes_may_be_open(plane: Plane) -> None:
+    made = create(plane, classes="open", recipe="frugal", policies={"replay": {"kind": "one"}})
+    recipe, unlearn = presets.apply("frugal", Recipe(), Unlearn())
+    assert (made["classes"], made["open_classes"]) == (None, True)
+    assert made["recipe"] == as_json(recipe)
+    assert made["policies"]["unlearn"] == as_json(unlearn)
+    assert made["policies"]["replay"]["kind"] == "one"
+    assert plane.client.get(f"/v1/streams/{made['name']}").json() == made
 
 
 @pytest.mark.parametrize(

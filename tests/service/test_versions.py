@@ -26,6 +26,19 @@ def test_a_version_is_shown_with_its_record_and_names(plane: Plane, row: Stream)
     assert shown["aliases"] == ["previous"]
 
 
+def test_a_version_shows_what_it_replayed_and_the_classes_that_it_knows(
+    plane: Plane, row: Stream
+) -> None:
+    replayed = {"kind": "buffer", "images": 40, "sha256": "9f86d0"}
+    create_version(plane.database, row)  # made before either was recorded
+    create_version(plane.database, row, known_classes=1, replayed=replayed)
+    url = f"/v1/streams/{row.name}/versions"
+    second, first = plane.client.get(url).json()["items"]
+    assert (first["classes"], first["replayed"]) == (["0", "1"], None)
+    assert (second["classes"], second["replayed"]) == (["0"], replayed)
+    assert plane.client.get(f"{url}/2").json() == second
+
+
 def test_versions_come_newest_first(plane: Plane, row: Stream) -> None:
     for _ in range(3):
         create_version(plane.database, row)

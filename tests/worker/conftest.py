@@ -97,7 +97,8 @@ class Bench:
 
 def environment(settings: WorkerSettings) -> dict[str, str]:
     """The variables that give another process these settings."""
-    told = {f"LURE_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+    given = settings.model_dump(exclude_none=True)
+    told = {f"LURE_{name.upper()}": str(value) for name, value in given.items()}
     return {**os.environ, **told}
 
 

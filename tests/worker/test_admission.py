@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lure_core.chunkfile import open_chunk
 from lure_core.types import Split
-from store import chunks, failpoint, jobs
+from store import chunks, classes, failpoint, jobs
 from store.states import ChunkState
 from tests.digits import digits_npz, digits_zip, images, labels, png
 from tests.worker.conftest import Bench
+from worker import admission
 from worker.admission import admit
 
 NPZ = "application/x-npz"
@@ -127,6 +129,81 @@ def test_a_label_outside_the_fixed_classes_refuses_the_item(bench: Bench) -> Non
     assert {item["reason"] for item in report["items"]} == {
         "label '9' is not in the stream's fixed class list"
     }
+
+
+def of(*digits: int) -> list[int]:
+    """Thirty images of each of those digits."""
+    return [int(i) for digit in digits for i in np.flatnonzero(labels == digit)[:30]]
+
+
+def test_an_open_stream_takes_labels_that_it_never_saw(bench: Bench) -> None:
+    stream = bench.stream(open_classes=True)
+    first, second = bench.admitted(stream, of(0, 1)), bench.admitted(stream, of(1, 5, 3))
+    assert bench.read_stream(stream.name).classes == ["0", "1"]
+    assert first.report is not None
+    assert first.report["unseen_classes"] == []
+    assert second.report is not None
+    assert second.report["classes"] == {"1": 30, "3": 30, "5": 30}
+    assert (second.refused, second.report["unseen_classes"]) == (0, ["3", "5"])
+
+
+def test_an_open_stream_may_begin_with_one_class(bench: Bench) -> None:
+    stream = bench.stream(open_classes=True)
+    bench.admitted(stream, of(4))
+    assert bench.read_stream(stream.name).classes == ["4"]
+
+
+def test_classes_beyond_the_most_are_refused_and_the_rest_is_kept(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow_classes(monkeypatch, 4)
+    stream = bench.stream(open_classes=True)
+    bench.admitted(stream, of(0, 1, 2))
+    second = bench.admitted(stream, [*of(2), *of(7), *of(5)])
+    third = bench.admitted(stream, [*of(1)[5:], *of(8)])  # the place of 7 is taken already
+    assert second.report is not None
+    assert (second.report["classes"], second.refused) == ({"2": 30, "7": 30}, 30)
+    assert second.report["unseen_classes"] == ["5", "7"]
+    told = {item["reason"] for item in second.report["items"]}
+    assert told == {"label '5' would be one class more than the 4 allowed"}
+    assert third.report is not None
+    assert third.report["classes"] == {"1": 25}
+
+
+def test_a_first_chunk_has_no_more_classes_than_allowed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow_classes(monkeypatch, 3)
+    stream = bench.stream()
+    chunk = bench.admitted(stream, [*of(6, 2), *of(9, 1)])
+    assert chunk.refused == 30
+    assert bench.read_stream(stream.name).classes == ["2", "6", "9"]
+
+
+def test_two_chunks_that_race_for_the_last_place_get_it_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow_classes(monkeypatch, 3)
+    stream = bench.stream(open_classes=True)
+    bench.admitted(stream, of(0, 1))
+    racer = bench.upload(stream, digits_zip(of(0, 8)))
+    decode = admission._write
+    others = [lambda: bench.admitted(stream, of(1, 7))]
+
+    def overtaken(*args: Any, **kwargs: Any) -> Any:
+        spec = decode(*args, **kwargs)
+        if others:
+            others.pop()()
+        return spec
+
+    monkeypatch.setattr(admission, "_write", overtaken)
+    admit(bench.context, racer.id)
+    assert [bench.chunk(chunk).refused for chunk in bench.chunks(stream)] == [0, 30, 0]
+    assert bench.read(classes.taken, bench.read_stream(stream.name)) == {"0", "1", "7"}
+
+
+def allow_classes(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(classes, "MAX_CLASSES", most)
 
 
 def test_arrays_of_another_channel_count_are_refused(bench: Bench) -> None:
