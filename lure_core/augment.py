@@ -17,19 +17,19 @@ class Moves:
     """Where each image of a batch is moved to; all on the CPU.
 
     Attributes:
-        top_N: int64 [N], the crop's first row within the padded image.
-        left_N: int64 [N], its first column.
-        mirrored_N: bool [N]; None where none is mirrored.
+        top: int64 [N], the crop's first row within the padded image.
+        left: int64 [N], its first column.
+        mirrored: bool [N]; None where none is mirrored.
     """
 
-    top_N: Tensor
-    left_N: Tensor
-    mirrored_N: Tensor | None
+    top: Tensor
+    left: Tensor
+    mirrored: Tensor | None
 
     def part(self, at: slice) -> Moves:
         """Those of some of the images."""
-        mirrored_N = None if self.mirrored_N is None else self.mirrored_N[at]
-        return Moves(self.top_N[at], self.left_N[at], mirrored_N)
+        mirrored = None if self.mirrored is None else self.mirrored[at]
+        return Moves(self.top[at], self.left[at], mirrored)
 
 
 def augment(images_NCHW: Tensor, *, how: str, generator: Generator) -> Tensor:
@@ -62,10 +62,10 @@ def move(images_NCHW: Tensor, moves: Moves) -> Tensor:
     N, C, H, W = images_NCHW.shape
     device = images_NCHW.device
     pad_H, pad_W = _padding(H, W)
-    rows_NH = moves.top_N.to(device)[:, None] + torch.arange(H, device=device)
-    columns_NW = moves.left_N.to(device)[:, None] + torch.arange(W, device=device)
-    if moves.mirrored_N is not None:
-        mirrored_N1 = moves.mirrored_N.to(device)[:, None]
+    rows_NH = moves.top.to(device)[:, None] + torch.arange(H, device=device)
+    columns_NW = moves.left.to(device)[:, None] + torch.arange(W, device=device)
+    if moves.mirrored is not None:
+        mirrored_N1 = moves.mirrored.to(device)[:, None]
         columns_NW = torch.where(mirrored_N1, columns_NW.flip(1), columns_NW)
     padded_W = W + 2 * pad_W
     index_NHW = rows_NH[:, :, None] * padded_W + columns_NW[:, None, :]
