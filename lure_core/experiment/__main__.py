@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from lure_core.errors import CoreError
-from lure_core.experiment import options, run
+from lure_core.experiment import options, perform
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
         settings, notes = options.parse(arguments)
         for note in notes:
             sys.stderr.write(f"note: {note}\n")
-        run.run(settings)
+        sys.stdout.write(perform.perform(settings))
     except CoreError as fault:
         sys.stderr.write(f"lure_core.experiment: {fault}\n")
         return 2

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -26,7 +26,7 @@ _ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 
 def spread(
     work: Callable[[T], Iterable[M]], tasks: Sequence[T], *, jobs: int, threads: int | None
-) -> Iterator[M]:
+) -> Generator[M, None, None]:
     """What `work` gives for each task: in order with one job, as it comes with several.
 
     Args:

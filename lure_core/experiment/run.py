@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -10,13 +11,12 @@ from lure_core.experiment import lineage, plan
 from lure_core.experiment.folder import RECORDS, claim
 from lure_core.experiment.plan import Run
 from lure_core.experiment.pool import spread
+from lure_core.experiment.progress import Listener
 from lure_core.experiment.record import Journal, Record
 from lure_core.experiment.settings import Experiment
 
-Listener = Callable[[Record], None]
 
-
-def run(settings: Experiment, listeners: Iterable[Listener] = ()) -> list[Record]:
+def run(settings: Experiment, listeners: Sequence[Listener] = ()) -> list[Record]:
     """Do what is not done yet of an experiment; give the records of all of it.
 
     It may be killed at any moment: run again, it goes on where it was, and ends with the same
@@ -24,7 +24,7 @@ def run(settings: Experiment, listeners: Iterable[Listener] = ()) -> list[Record
 
     Args:
         settings: What to do; the records are kept in `settings.out`.
-        listeners: Told of every record once: of those of unfinished runs as they come.
+        listeners: Told of the runs to do, and then of each of their records as it comes.
 
     Raises:
         ConfigError: A setting cannot be followed, or the folder holds another experiment.
@@ -33,14 +33,18 @@ def run(settings: Experiment, listeners: Iterable[Listener] = ()) -> list[Record
     folder = claim(settings, dict.fromkeys(run.method for run in runs))
     journal = Journal(folder / RECORDS)
     todo = [run for run in runs if not journal.has(run)]
+    for listener in listeners:
+        listener.begin(todo)
     first = _one_of_each(todo, settings)
     spreading = partial(spread, jobs=settings.jobs, threads=settings.threads)
     for _ in spreading(partial(lineage.learn_first, settings=settings, folder=folder), first):
         raise AssertionError("a first chunk is told of by the runs that share it")
-    for record in spreading(partial(lineage.follow, settings=settings, folder=folder), todo):
-        _note(record, journal, settings, folder)
-        for listener in listeners:
-            listener(record)
+    followed = spreading(partial(lineage.follow, settings=settings, folder=folder), todo)
+    with closing(followed):
+        for record in followed:
+            _note(record, journal, settings, folder)
+            for listener in listeners:
+                listener.tell(record)
     for run in first:
         lineage.tidy_first(run, settings, folder)
     return [record for run in runs for record in journal.of(run)]
