@@ -8,7 +8,7 @@ import pytest
 
 from lure.errors import LureError
 from tests.acceptance.invariants import check_learned_once_in_order, check_no_bytes_are_missing
-from tests.acceptance.world import Api, World
+from tests.acceptance.world import Api, World, wait_for
 from tests.digits import digits_npz, digits_zip, images, labels, png
 
 
@@ -103,6 +103,44 @@ def test_a_rollback_is_served_and_holds_until_released(api: Api) -> None:
     fourth = api.push_digits(stream, 180)
     api.wait_learned(stream, fourth)
     api.wait_version(stream, 4)
+
+
+def test_labels_never_seen_grow_the_served_model(api: Api) -> None:
+    recipe = {"epochs": 6, "batch_size": 32, "learning_rate": 0.05, "schedule": "linear"}
+    recipe |= {"learn_epochs": 3, "augmentation": "none"}
+    policies = {"replay": {"kind": "buffer", "capacity": 100}, "gate": {"tolerance": 1.0}}
+    stream = api.create_stream(recipe=recipe, policies=policies, classes="open")
+    few = [index for index in range(0, 1000, 3) if labels[index] < 5]
+    api.wait_learned(stream, api.push(stream, digits_zip(few)))
+    api.wait_serving(stream, 1)
+
+    second = api.push(stream, digits_zip(range(1, 1500, 3)))
+    unseen = range(2, 1500, 12)
+    asked = [png(images[index]) for index in unseen]
+    answers = [api.client.predict(stream, asked[:8], top_k=10)]
+
+    def is_answered_by_the_second() -> bool:
+        answers.append(api.client.predict(stream, asked[:8], top_k=10))  # raises if it fails
+        return answers[-1]["model_version"] == 2
+
+    wait_for(is_answered_by_the_second, "version 2", api.world)
+
+    told = {answer["model_version"]: len(answer["predictions"][0]["top_k"]) for answer in answers}
+    assert told == {1: 5, 2: 10}
+    answer = api.client.predict(stream, asked)
+    right = [
+        prediction["label"] == str(labels[index])
+        for prediction, index in zip(answer["predictions"], unseen, strict=True)
+    ]
+    assert sum(right) / len(right) > 0.8
+    digits = [str(digit) for digit in range(10)]
+    assert api.client.stream(stream)["classes"] == digits
+    first_version, second_version = reversed(api.client.versions(stream)["items"])
+    assert (first_version["classes"], second_version["classes"]) == (digits[:5], digits)
+    assert second_version["replayed"]["images"] == 100
+    cycle = api.client.chunk(stream, second)["cycle"]
+    told_of = api.http.get(f"/v1/streams/{stream}/cycles/{cycle}/events").text
+    assert "event: stream.classes_grown" in told_of
 
 
 def _digest_of(api: Api, stream: str, version: int) -> str:
