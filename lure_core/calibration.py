@@ -5,11 +5,13 @@ Legend: N images, K classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 ECE_BINS = 15
@@ -146,15 +148,15 @@ def _sums(values_N: Tensor, bin_N: Tensor, bins: int) -> Tensor:
 
 
 def _nll(logits_NK: Tensor, labels_N: Tensor) -> float:
-    return float(torch.nn.functional.cross_entropy(logits_NK, labels_N))
+    return float(F.cross_entropy(logits_NK, labels_N))
 
 
 def _root(rising: Callable[[float], float], low: float, high: float) -> float:
     """Where the function crosses 0, to twelve digits; a bound where it does not cross."""
     for _ in range(50):  # a range of 1e4 halved fifty times on a logarithmic scale
-        middle = (low * high) ** 0.5
+        middle = math.sqrt(low * high)
         if rising(middle) < 0:
             low = middle
         else:
             high = middle
-    return (low * high) ** 0.5
+    return math.sqrt(low * high)
