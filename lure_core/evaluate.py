@@ -18,15 +18,20 @@ from lure_core.types import Metrics
 
 
 @torch.inference_mode()
-def probabilities(model: nn.Module, batches: Batches, *, precision: Precision) -> Tensor:
-    """Softmax outputs, float32 [N, K], in one pass; the model comes back in evaluation mode."""
+def logits(model: nn.Module, batches: Batches, *, precision: Precision) -> Tensor:
+    """Outputs, float32 [N, K], in one pass; the model comes back in evaluation mode."""
     model.eval()
     outputs = []
     for x, _ in batches:
         with precision.autocast():
-            logits = model(precision.arrange(x))
-        outputs.append(logits.float().softmax(dim=1))
+            outputs.append(model(precision.arrange(x)).float())
     return torch.cat(outputs)
+
+
+@torch.inference_mode()
+def probabilities(model: nn.Module, batches: Batches, *, precision: Precision) -> Tensor:
+    """Softmax of the `logits`."""
+    return logits(model, batches, precision=precision).softmax(dim=1)
 
 
 def losses(model: nn.Module, batches: Batches, *, precision: Precision) -> Tensor:
