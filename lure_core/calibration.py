@@ -89,8 +89,8 @@ def fit_temperature(logits_NK: Tensor, labels_N: Tensor) -> Temperature:
     """Temperature scaling (Guo et al., arXiv 1706.04599): the least NLL of logits / T.
 
     The NLL is convex in 1/T, so halving the interval where its slope changes sign finds the least
-    one, always the same. Where there is none between the bounds (all answers right, say), the
-    better bound is the answer; without images, or where all logits of an image are equal, 1.
+    one, always the same. Where it falls for ever (all answers right, or hardly one), T stays
+    between `COLDEST` and `HOTTEST`; without images, or where T makes no difference, it is 1.
     """
     logits, labels = logits_NK.detach().cpu().double(), labels_N.cpu()
     if not len(labels):
