@@ -200,13 +200,16 @@ def _few_shot(line: _Line) -> dict[str, Any]:
 
 def _buffer(line: _Line) -> dict[str, Any]:
     """The published buffer grows by so many after every chunk; ours is as large as it gets."""
-    from_theirs = line.ours & {"published.buffer_size_train", "published.buffer_replay"}
-    if not from_theirs or "replay.capacity" in line.ours:
+    if not {"buffer_replay", "buffer_size_train"} & set(line.flags):
         return {}
-    grown = line.flags.get("buffer_size_train", _PUBLISHED_BUFFER) * max(1, line.chunks - 1)
-    line.notes.append(f"the buffer holds {grown} images, as many as the published one ends with")
-    kind = {"replay.kind": "buffer"} if "buffer_replay" in line.flags else {}
-    return {"replay.capacity": grown, **kind}
+    found: dict[str, Any] = {"replay.kind": "buffer"} if "buffer_replay" in line.flags else {}
+    if "replay.capacity" not in line.ours:
+        grown = line.flags.get("buffer_size_train", _PUBLISHED_BUFFER) * max(1, line.chunks - 1)
+        found["replay.capacity"] = grown
+        line.notes.append(
+            f"the buffer holds {grown} images, as many as the published one ends with"
+        )
+    return found
 
 
 def _folders(line: _Line) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Experiment(Section):
         test_images: Images that test; None: the data set's own test set, or a fifth of a data set
             that has none. They are the same for every seed.
         select: Share of each chunk that chooses the best epoch and is not learned from.
-        shots: Images a class and chunk in the few-shot setting.
+        shots: Images a class and chunk in the few-shot setting, those that select among them.
         side: Images are scaled and cropped to it, in pixels; None: the data set's own.
         methods: Strategies, with a preset after a colon ("shrink-perturb:dash", "fire:paper"),
             named recipes ("frugal"), or names that `custom` explains.
@@ -104,6 +104,8 @@ class Experiment(Section):
         if self.side is not None:
             self._within("side", 8, 1024)
         self._within("select", 0, 0.5)
+        if self.shots is not None and self.chunk_size is not None:
+            self._refuse("chunk_size", "cannot be given with shots, which fix it")
 
 
 def _is_budget(text: str) -> bool:

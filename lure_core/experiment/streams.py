@@ -59,6 +59,8 @@ def open_stream(settings: Experiment, *, seed: int, noise: float) -> ChunkStream
     source = datasets.load(plan.dataset, plan.root, plan.side)
     test, chunks = _test(plan), _chunks(plan, seed)
     if noise:
+        if len(source.classes) < 2:
+            raise ConfigError("experiment.label_noise: one class alone has no wrong labels")
         noisy = [
             wrong_labels(
                 chunk, noise, classes=len(source.classes), seed=derive_seed(seed, t, "noise")

@@ -85,11 +85,11 @@ def common_input(first: Iterable[tuple[str, bytes]], side: int | None) -> InputS
     Raises:
         ConfigError: They differ in size, and no side was given.
     """
-    shapes = {name: decoded(data, name, None).shape for name, data in first}
-    channels = max(shape[0] for shape in shapes.values())
+    shapes = [decoded(data, name, None).shape for name, data in first]
+    channels = max(shape[0] for shape in shapes)
     if side is not None:
         return InputSpec(channels, side, side)
-    sizes = {shape[1:] for shape in shapes.values()}
+    sizes = {shape[1:] for shape in shapes}
     if len(sizes) > 1:
         raise ConfigError(
             f"experiment.side: the images differ in size ({_sizes(sizes)}); "
