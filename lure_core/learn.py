@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from lure_core import evaluate
-from lure_core.augment import augment
+from lure_core import augment, evaluate, parallel, pruning
+from lure_core.averaging import Average
+from lure_core.compiling import Compiled
 from lure_core.config import Normalisation, Recipe
 from lure_core.data import Batches, Samples, normalise, spans
+from lure_core.errors import ConfigError
 from lure_core.feed import Feed
+from lure_core.learning import Learning
+from lure_core.parallel import World
 from lure_core.precision import Precision
+from lure_core.pruning import Watch
 from lure_core.rng import derive_seed, forked, generator
+from lure_core.schedule import learning_rate
 
-_FIGURES = ("epoch", "best_epoch", "best_correct", "seen", "seconds")
+__all__ = ["Epoch", "Learning", "Task", "fit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +37,8 @@ class Task:
         select: Chooses the best epoch; where it is empty, the last epoch is kept.
         seed: Every epoch draws from generators derived from it and the epoch's number alone, so
             that going on after an interruption needs no generator's state.
-        origin: Where `recipe.l2_init` pulls to, by parameter name; None: not at all.
+        origin: Where `recipe.l2_init` pulls to, by parameter name; not needed without it.
+        world: The processes that train together; each works on its part of every batch.
     """
 
     train: Feed
@@ -43,68 +49,7 @@ class Task:
     seed: int
     precision: Precision
     origin: Mapping[str, Tensor] | None = None
-
-
-@dataclass
-class Learning:
-    """A model on its way: all that an interruption must not lose.
-
-    Attributes:
-        seen: Training images that went forward and backward so far.
-    """
-
-    model: nn.Module
-    optimizer: torch.optim.SGD
-    epoch: int = 0
-    best_epoch: int = 0
-    best_correct: int = -1
-    best: dict[str, Tensor] = field(default_factory=dict)
-    seen: int = 0
-    seconds: float = 0.0
-
-    @classmethod
-    def of(cls, model: nn.Module, recipe: Recipe) -> Learning:
-        """With a fresh optimiser."""
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        fused = parameters[0].device.type in ("cpu", "cuda")
-        optimizer = torch.optim.SGD(
-            parameters,
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            fused=fused,
-        )
-        return cls(model, optimizer)
-
-    def keep(self, correct: int) -> None:
-        """Keep these weights if none were better; of equals the later, being annealed further."""
-        if correct >= self.best_correct:
-            self.best_correct, self.best_epoch = correct, self.epoch
-            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
-
-    def dump(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All of it, as named tensors and figures; the best weights only where they differ."""
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        if self.best_epoch != self.epoch:
-            tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        for name, parameter in self.model.named_parameters():
-            momentum = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum
-        return tensors, {name: getattr(self, name) for name in _FIGURES}
-
-    def load(self, tensors: Mapping[str, Tensor], figures: Mapping[str, Any]) -> None:
-        """Undo `dump`, keeping the memory layout of this model's own tensors."""
-        for name in _FIGURES:
-            setattr(self, name, figures[name])
-        self.model.load_state_dict(_under("model.", tensors))
-        own = self.model.state_dict()
-        best = _under("best.", tensors) or own
-        self.best = {name: own[name].clone().copy_(value) for name, value in best.items()}
-        for name, value in _under("momentum.", tensors).items():
-            parameter = self.model.get_parameter(name)
-            momentum = torch.empty_like(parameter, requires_grad=False).copy_(value)
-            self.optimizer.state[parameter]["momentum_buffer"] = momentum
+    world: World = field(default_factory=parallel.world)
 
 
 @dataclass(frozen=True)
@@ -117,76 +62,207 @@ class Epoch:
 
 
 def fit(learning: Learning, *, task: Task, on_epoch: Callable[[Epoch], None]) -> None:
-    """Train from `learning.epoch` to the end, then put the best epoch's weights in the model."""
-    select = Batches(task.select, task.normalisation)
-    while learning.epoch < task.epochs:
-        began, seen = time.perf_counter(), learning.seen
-        loss = _train_epoch(learning, task)
-        seconds = time.perf_counter() - began
-        learning.epoch += 1
-        learning.seconds += seconds
-        correct = _correct(learning.model, select, precision=task.precision)
-        learning.keep(correct)
-        accuracy = correct / len(task.select) if len(task.select) else None
-        on_epoch(Epoch(loss, accuracy, (learning.seen - seen) / seconds))
+    """Train from `learning.epoch` to the end, then put the best epoch's weights in the model.
+
+    Args:
+        learning: Changed in place. Of several processes all begin with rank 0's weights.
+        task: What to learn, the same in every process.
+        on_epoch: Called after every epoch; in rank 0 only.
+
+    Raises:
+        ConfigError: The recipe asks for `compile` where it cannot be had.
+    """
+    trainer, compiling_s = _Trainer.of(learning, task), learning.compile_seconds
+    select = Batches(_part(task.select, task.world), task.normalisation)
+    with parallel.synchronised(learning.model, task.world):
+        while learning.epoch < task.epochs:
+            began, seen = time.perf_counter(), learning.seen
+            loss = _train_epoch(trainer)
+            seconds = time.perf_counter() - began
+            learning.epoch += 1
+            learning.seconds += seconds
+            learning.compile_seconds = compiling_s + trainer.compiling_s
+            learning.keep(correct := _correct(learning.candidate, select, task))
+            accuracy = correct / len(task.select) if len(task.select) else None
+            if task.world.rank == 0:
+                on_epoch(Epoch(loss, accuracy, (learning.seen - seen) / seconds))
     learning.model.load_state_dict(learning.best)
 
 
-def learning_rate(recipe: Recipe, *, step: int, steps_per_epoch: int, epochs: int) -> float:
-    """The learning rate of one step, counted from 0 over all epochs."""
-    if recipe.schedule == "step":  # never below the full rate in the first epoch
-        epoch = step // steps_per_epoch
-        passed = sum(epoch >= max(1, round(fraction * epochs)) for fraction in recipe.milestones)
-        return recipe.learning_rate * recipe.gamma**passed
-    total = steps_per_epoch * epochs
-    warm_up = max(1, total // 10)
-    return recipe.learning_rate * min((step + 1) / warm_up, (total - step) / (total - warm_up + 1))
+@dataclass(frozen=True, eq=False)
+class _Trainer:
+    """What every step needs.
+
+    Attributes:
+        parameters: Those that are trained.
+        origin: What `l2_init` pulls each of them to; empty without it.
+        compiled: The model's call where the recipe wants it compiled.
+    """
+
+    learning: Learning
+    task: Task
+    parameters: list[nn.Parameter]
+    origin: list[Tensor]
+    compiled: Compiled | None
+
+    @classmethod
+    def of(cls, learning: Learning, task: Task) -> _Trainer:
+        """With all in place that the first step needs and no interruption left."""
+        recipe, model = task.recipe, learning.model
+        task.world.agree(model.state_dict().values())
+        if recipe.ema and learning.average is None:
+            learning.average = Average.of(model)
+        if recipe.pruning and learning.losses is None:
+            learning.losses = torch.zeros(len(task.train), device=task.precision.device)
+        trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        origin = []
+        if recipe.l2_init:
+            assert task.origin is not None, "l2_init needs to know where it pulls to"
+            origin = [task.origin[name].to(p.device) for name, p in trained.items()]
+        return cls(learning, task, [*trained.values()], origin, _compiled(model, task))
+
+    @property
+    def compiling_s(self) -> float:
+        return self.compiled.overhead_s if self.compiled else 0.0
+
+    def timed(self, count: int) -> AbstractContextManager[None]:
+        return (
+            self.compiled.timed(count, self.task.precision.device)
+            if self.compiled
+            else nullcontext()
+        )
 
 
-def _train_epoch(learning: Learning, task: Task) -> float:
+def _compiled(model: nn.Module, task: Task) -> Compiled | None:
+    if not task.recipe.compile:
+        return None
+    if task.world.size > 1:
+        raise ConfigError("recipe.compile: must be false where several processes train together")
+    size = min(task.recipe.batch_size, len(task.train))
+    return Compiled.of(model, size=size, device=task.precision.device)
+
+
+def _train_epoch(trainer: _Trainer) -> float:
     """One pass over the training images; returns their mean loss."""
+    learning, task = trainer.learning, trainer.task
+    world, device = task.world, task.precision.device
     seed = derive_seed(task.seed, learning.epoch, "epoch")
     draws = generator(seed)
-    order = _order(len(task.train), draws)
-    rows = [order[span] for span in spans(len(order), task.recipe.batch_size)]
+    kept = _kept(learning, task)
+    watch = Watch.of(kept, device) if task.recipe.pruning else None
+    order = _shuffled(kept.rows, draws)
+    batches = [order[span] for span in spans(len(order), task.recipe.batch_size)]
+    rates = _rates(task, learning.epoch, steps=len(batches))
+    parts = task.train.batches(rows[world.part(len(rows))] for rows in batches)
     learning.model.train()
-    total = torch.zeros((), device=task.precision.device)
+    total = torch.zeros((), device=device)
     # `forked` is for layers that draw by themselves, as dropout does.
-    with forked(seed, task.precision.device), closing(task.train.batches(rows)) as batches:
-        for number, batch in enumerate(batches, start=learning.epoch * len(rows)):
+    with forked(world.own(seed), device), closing(parts):
+        for rows, rate, part in zip(batches, rates, parts, strict=True):
             for group in learning.optimizer.param_groups:
-                group["lr"] = learning_rate(
-                    task.recipe, step=number, steps_per_epoch=len(rows), epochs=task.epochs
-                )
-            total += _step(learning, task, batch, draws) * len(batch)
+                group["lr"] = rate
+            with trainer.timed(len(rows)):
+                total += _step(trainer, part, rows, draws, watch) * len(rows)
     learning.seen += len(order)
-    return float(total) / len(order)
+    world.add(total)
+    if watch is not None and learning.losses is not None:
+        world.add(watch.found)
+        learning.losses = watch.last(learning.losses)
+    return float(total) / float(kept.weights[order].sum())
 
 
-def _step(learning: Learning, task: Task, batch: Samples, draws: Generator) -> Tensor:
-    """One gradient step; the loss stays on the device, so that nothing waits for it."""
-    images = augment(batch.images, how=task.recipe.augmentation, generator=draws)
-    x = task.precision.arrange(normalise(images, task.normalisation))
+def _rates(task: Task, epoch: int, *, steps: int) -> list[float]:
+    """The learning rate of each step; in a pruned epoch the steps are fewer and longer."""
+    full = len(spans(len(task.train), task.recipe.batch_size))
+    at = [epoch * full + number * full / steps for number in range(steps)]
+    sizes = {"steps_per_epoch": full, "epochs": task.epochs}
+    return [learning_rate(task.recipe, step=step, **sizes) for step in at]
+
+
+def _step(
+    trainer: _Trainer, part: Samples, rows: Tensor, draws: Generator, watch: Watch | None
+) -> Tensor:
+    """One gradient step on this process's part of a batch of rows.
+
+    Returns:
+        What the part adds to the batch's mean loss; on the device, so that nothing waits for it.
+    """
+    learning, task = trainer.learning, trainer.task
+    x = _input(part.images, len(rows), task, draws)
     with task.precision.autocast():
-        logits = learning.model(x)
-    loss = F.cross_entropy(logits.float(), batch.labels)
+        logits = (trainer.compiled or learning.model)(x)
+    loss = _loss(logits.float(), part.labels, rows, task.world, watch)
     learning.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [p.grad for p in trainer.parameters if p.grad is not None]
+    task.world.add(*gradients)
+    if trainer.origin:
+        _pull(trainer, task.recipe.l2_init)
     learning.optimizer.step()
+    if learning.average is not None:
+        learning.average.follow(learning.model, decay=task.recipe.ema)
     return loss.detach()
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+def _input(images_u8: Tensor, count: int, task: Task, draws: Generator) -> Tensor:
+    """This process's images as the model takes them; drawn for all `count` of the batch."""
+    shape = (count, *images_u8.shape[1:])
+    moves = augment.draw(shape, how=task.recipe.augmentation, generator=draws)
+    if moves is not None:
+        images_u8 = augment.move(images_u8, moves.part(task.world.part(count)))
+    return task.precision.arrange(normalise(images_u8, task.normalisation))
 
 
-def _order(count: int, draws: Generator) -> Tensor:
-    """Every image once, shuffled; a single image twice, because BatchNorm needs two."""
-    return torch.randperm(count, generator=draws) if count > 1 else torch.zeros(2, dtype=torch.long)
+def _loss(
+    logits_NK: Tensor, labels_N: Tensor, rows: Tensor, world: World, watch: Watch | None
+) -> Tensor:
+    """The part's cross-entropy, summed and divided by the number of images in the whole batch."""
+    if watch is not None:
+        mine = rows[world.part(len(rows))].to(labels_N.device)
+        losses_N = F.cross_entropy(logits_NK, labels_N, reduction="none")
+        return watch.weigh(losses_N, mine).sum() / len(rows)
+    if world.size > 1:
+        return F.cross_entropy(logits_NK, labels_N, reduction="sum") / len(rows)
+    return F.cross_entropy(logits_NK, labels_N)
 
 
-def _correct(model: nn.Module, batches: Batches, *, precision: Precision) -> int:
-    if not len(batches.samples):
-        return 0
-    answers = evaluate.probabilities(model, batches, precision=precision).argmax(dim=1)
-    return int((answers == batches.samples.labels).sum())
+@torch.no_grad()
+def _pull(trainer: _Trainer, strength: float) -> None:
+    """Add the gradient of strength / 2 · |w - origin|² (Kumar et al. 2023, arXiv 2308.11958).
+
+    Their own λ has no half: it is half of this one.
+    """
+    pairs = zip(trainer.parameters, trainer.origin, strict=True)
+    pulled = [(p.grad, p, origin) for p, origin in pairs if p.grad is not None]
+    gradients, weights, origins = map(list, zip(*pulled, strict=True))
+    torch._foreach_add_(gradients, weights, alpha=strength)
+    torch._foreach_add_(gradients, origins, alpha=-strength)
+
+
+def _kept(learning: Learning, task: Task) -> pruning.Kept:
+    """What this epoch learns from, and how much each image weighs."""
+    share = task.recipe.pruning
+    if not share or learning.losses is None or pruning.is_full(learning.epoch, task.epochs):
+        return pruning.everything(len(task.train))
+    draws = generator(derive_seed(task.seed, learning.epoch, "pruning"))
+    return pruning.keep(learning.losses.cpu(), share, draws)
+
+
+def _shuffled(rows: Tensor, draws: Generator) -> Tensor:
+    """Every row once; a single one twice, because BatchNorm needs two."""
+    return rows[torch.randperm(len(rows), generator=draws)] if len(rows) > 1 else rows.repeat(2)
+
+
+def _part(samples: Samples, world: World) -> Samples:
+    at = world.part(len(samples))
+    return samples.take(torch.arange(at.start, at.stop, device=samples.labels.device))
+
+
+def _correct(model: nn.Module, select: Batches, task: Task) -> int:
+    """Right answers among the select images of all processes."""
+    right = torch.zeros((), dtype=torch.long, device=task.precision.device)
+    if len(select.samples):
+        answers = evaluate.probabilities(model, select, precision=task.precision).argmax(dim=1)
+        right += (answers == select.samples.labels).sum()
+    task.world.add(right)
+    return int(right)

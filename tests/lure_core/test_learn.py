@@ -10,8 +10,10 @@ from lure_core import evaluate, learn
 from lure_core.config import Normalisation, Recipe
 from lure_core.data import Batches
 from lure_core.feed import open_feed
-from lure_core.learn import Epoch, Learning, Task, learning_rate
+from lure_core.learn import Epoch, Learning, Task
 from lure_core.precision import choose
+from lure_core.rng import forked
+from lure_core.schedule import learning_rate
 from lure_core.types import Split
 from tests.lure_core.making import create_net, create_samples, of_split, same
 
@@ -141,7 +143,7 @@ class Dropping(nn.Module):
 
 
 def test_layers_that_draw_by_themselves_are_seeded_too() -> None:
-    with learn.forked(0):
+    with forked(0):
         models = [Dropping(), Dropping()]
     one, again = (fit(create_task(), model)[0].model.state_dict() for model in models)
     assert same(one, again)
