@@ -58,6 +58,13 @@ def weight_names(model: nn.Module) -> list[str]:
     return list(weights(model))
 
 
+def layer_names(model: nn.Module) -> list[str]:
+    """Names of all trained parameters of convolutions and linear layers, biases too."""
+    layers = set(weights(model).values())
+    own = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
+    return [n for n, p in model.named_parameters() if id(p) in own and p.requires_grad]
+
+
 def _weights_of(module: nn.Module) -> list[Tensor]:
     if isinstance(module, nn.MultiheadAttention):
         parts = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
@@ -74,10 +81,11 @@ def placed(batches: Batches, model: nn.Module) -> Iterator[tuple[Tensor, Tensor]
 
 def loss(logits: Tensor, labels: Tensor, *, reduction: str) -> Tensor:
     """Cross-entropy, in no less than float32."""
-    return F.cross_entropy(_wide(logits), labels, reduction=reduction)
+    return F.cross_entropy(wide(logits), labels, reduction=reduction)
 
 
-def _wide(values: Tensor) -> Tensor:
+def wide(values: Tensor) -> Tensor:
+    """In no less than float32."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
@@ -96,19 +104,31 @@ def saliency(
             (one backward pass an image: slow).
         training: Let BatchNorm use each batch's own statistics, as the published code does.
     """
+    totals = gradients(model, batches, names=names, how=how, training=training)
+    with torch.no_grad():
+        return {name: (g * model.get_parameter(name)).abs() for name, g in totals.items()}
+
+
+def gradients(
+    model: nn.Module,
+    batches: Batches,
+    *,
+    names: Sequence[str],
+    how: str = "sum",
+    training: bool = False,
+) -> Scores:
+    """∂L/∂w summed over all images in one of `saliency`'s ways, in no less than float32."""
     parameters = [model.get_parameter(name) for name in names]
-    totals = [torch.zeros_like(_wide(parameter.detach())) for parameter in parameters]
+    totals = [torch.zeros_like(wide(parameter.detach())) for parameter in parameters]
     with frozen(model, training=training):
         for x, labels in placed(batches.sized(1) if how == "abs_sample" else batches, model):
             value = loss(model(x), labels, reduction="sum" if how == "sum" else "mean")
-            gradients = torch.autograd.grad(
+            slopes = torch.autograd.grad(
                 value, parameters, allow_unused=True, materialize_grads=True
             )
-            for total, gradient in zip(totals, gradients, strict=True):
-                total += gradient if how == "sum" else gradient.abs()
-    with torch.no_grad():
-        scores = [(t * w).abs() for t, w in zip(totals, parameters, strict=True)]
-    return dict(zip(names, scores, strict=True))
+            for total, slope in zip(totals, slopes, strict=True):
+                total += slope if how == "sum" else slope.abs()
+    return dict(zip(names, totals, strict=True))
 
 
 def lowest(scores: Scores, count: int, generator: Generator) -> Chosen:

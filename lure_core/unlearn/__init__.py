@@ -8,7 +8,9 @@ from lure_core.config import Unlearn
 from lure_core.errors import ConfigError
 from lure_core.unlearn.auto import Auto
 from lure_core.unlearn.batchnorm import estimate_batchnorm
+from lure_core.unlearn.dash import Dash
 from lure_core.unlearn.fire import Fire
+from lure_core.unlearn.layers import LastLayer, LaterLayers, Rescale
 from lure_core.unlearn.lure import Lure
 from lure_core.unlearn.official import LureOfficial
 from lure_core.unlearn.plain import Scratch, Warm
@@ -26,7 +28,11 @@ _MAKERS: dict[str, Callable[[Unlearn], Strategy]] = {
     "random-reset": RandomReset,
     "magnitude-reset": MagnitudeReset,
     "shrink-perturb": ShrinkPerturb,
+    "dash": Dash,
     "fire": Fire,
+    "later-layers": LaterLayers,
+    "last-layer": lambda _: LastLayer(),
+    "rescale": Rescale,
 }
 
 

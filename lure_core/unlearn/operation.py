@@ -41,6 +41,7 @@ class Operation:
     touched: dict[str, int] = field(default_factory=dict)
     picked: dict[str, Tensor] = field(default_factory=dict)
     began: float = field(default_factory=time.perf_counter)
+    _image_flops: int | None = None
 
     @classmethod
     def on_weights(
@@ -90,11 +91,12 @@ class Operation:
             self.renew(name, mask)
 
     @torch.no_grad()
-    def renew_buffers(self) -> None:
-        """Take the fresh model's buffers, BatchNorm's statistics among them."""
+    def renew_buffers(self) -> int:
+        """Take the fresh model's buffers, BatchNorm's statistics among them; looks at no image."""
         fresh = dict(self.fresh_model.named_buffers())
         for name, buffer in self.model.named_buffers():
             buffer.copy_(fresh[name])
+        return 0
 
     def settle(self, images: Batches) -> int:
         """Estimate BatchNorm's statistics anew on these images; gives how many were looked at."""
@@ -104,9 +106,10 @@ class Operation:
 
     def pay(self, images: int, data: Batches, *, passes: int) -> None:
         """Count forward passes; a backward pass costs two of them."""
-        if images:
+        if images and self._image_flops is None:
             shape = InputSpec(*data.samples.images.shape[1:])
-            self.flops += passes * images * forward_flops(self.model, shape)
+            self._image_flops = forward_flops(self.model, shape)
+        self.flops += passes * images * (self._image_flops or 0)
 
     def report(
         self,

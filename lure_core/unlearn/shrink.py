@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -12,6 +13,7 @@ from lure_core import snip
 from lure_core.config import Unlearn
 from lure_core.data import Batches
 from lure_core.types import UnlearnReport
+from lure_core.unlearn.guard import Guard
 from lure_core.unlearn.operation import Operation
 from lure_core.unlearn.subset import draw
 
@@ -43,7 +45,8 @@ class ShrinkPerturb:
     """Shrink-perturb (Ash & Adams 2020, arXiv 1910.08475).
 
     (1, 0) is warm to the last bit. With a shrink of 0 nothing of the old model is left, so its
-    statistics go too: (0, 1) is scratch. Between them BatchNorm statistics are estimated anew.
+    statistics go too: (0, 1) is scratch. Between them BatchNorm statistics are estimated anew,
+    and a model without normalisation is kept from falling silent (`guard`).
     """
 
     settings: Unlearn
@@ -67,28 +70,23 @@ class ShrinkPerturb:
     ) -> UnlearnReport:
         factors = self.factors
         operation = Operation(model, fresh_model, optimizer, _names(model, factors))
-        details = {"shrink": factors.shrink, "perturb": factors.perturb}
+        details: dict[str, Any] = {**asdict(factors), "guard": None}
         if (factors.shrink, factors.perturb) == (1, 0):
             return operation.report("shrink-perturb", details=details)
+        subset = draw(data, self.settings, generator)
+        guard = Guard.before(operation, subset) if 0 < factors.shrink < 1 else None
         for name in operation.names:
             operation.write(name, _mix(operation, name, factors, generator))
-        seen = self._settle(operation, data, generator)
+        if guard:
+            details["guard"] = guard.restore(shrunk_to=factors.shrink)
+        seen = operation.settle(subset) if factors.shrink else operation.renew_buffers()
         return operation.report("shrink-perturb", subset_images=seen, details=details)
-
-    def _settle(self, operation: Operation, data: Batches, generator: Generator) -> int:
-        if self.factors.shrink == 0:
-            operation.renew_buffers()
-            return 0
-        return operation.settle(draw(data, self.settings, generator))
 
 
 def _names(model: nn.Module, factors: Factors) -> list[str]:
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if factors.noise == "fresh":
-        return list(trained)
-    layers = set(snip.weights(model).values())
-    own = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
-    return [name for name, parameter in trained.items() if id(parameter) in own]
+    if factors.noise == "normal":
+        return snip.layer_names(model)
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
 @torch.no_grad()

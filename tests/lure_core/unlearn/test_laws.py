@@ -32,10 +32,11 @@ from tests.lure_core.unlearn.zoo import (
 
 PAIRS = list(itertools.product(STRATEGIES, MODELS))
 PICKING = [*RESETS, "lure-official"]
+ON_WEIGHTS = [*RESETS, "dash", "fire", "later-layers", "last-layer", "rescale"]
 
 
 def test_every_strategy_of_the_settings_is_put_to_the_test() -> None:
-    assert set(STRATEGIES) <= set(get_args(StrategyName))
+    assert set(STRATEGIES) == set(get_args(StrategyName))
 
 
 @pytest.mark.parametrize(("strategy", "kind"), PAIRS)
@@ -193,7 +194,9 @@ class OnlyBare(nn.Module):
         return x_NCHW.flatten(1) @ self.basis
 
 
-@pytest.mark.parametrize("strategy", [*RESETS, "fire", "auto"])
+@pytest.mark.parametrize(
+    "strategy", [*RESETS, "dash", "fire", "later-layers", "last-layer", "rescale", "auto"]
+)
 def test_a_model_in_which_nothing_could_be_changed_is_refused(strategy: str) -> None:
     chosen = unlearn.strategy(Unlearn.from_dict({"strategy": strategy}), probe)
     with pytest.raises(ConfigError, match="OnlyBare"):

@@ -71,7 +71,8 @@ def test_given_factors_overrule_the_presets() -> None:
         name
     )
     torch.testing.assert_close(model.get_parameter(name), expected)
-    assert report.details == {"shrink": 0.3, "perturb": 0.5}
+    told = {"shrink": 0.3, "perturb": 0.5, "noise": "fresh", "guard": None}
+    assert report.details == told
 
 
 def test_every_parameter_is_touched_those_of_unknown_layers_too() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from typing import Any
 
 import torch
@@ -69,13 +71,22 @@ STRATEGIES = [
     "random-reset",
     "magnitude-reset",
     "shrink-perturb",
+    "dash",
     "fire",
+    "later-layers",
+    "last-layer",
+    "rescale",
     "auto",
 ]
 RESETS = ["lure", "random-reset", "magnitude-reset"]
 
 
 def create(kind: str, seed: int) -> nn.Module:
+    return copy.deepcopy(_create(kind, seed))
+
+
+@cache
+def _create(kind: str, seed: int) -> nn.Module:
     own = {"vit": TinyViT, "homemade": Homemade}
     if kind not in own:
         return create_net(seed, kind)
@@ -85,6 +96,11 @@ def create(kind: str, seed: int) -> nn.Module:
 
 def old(kind: str) -> nn.Module:
     """The version that is to forget: unlike the fresh one in every parameter."""
+    return copy.deepcopy(_old(kind))
+
+
+@cache
+def _old(kind: str) -> nn.Module:
     model = create(kind, 1)
     draws = generator(11)
     with torch.no_grad():
