@@ -81,6 +81,10 @@ def _next(
     config = _config(run, settings, stream, chunk)
     result = _resumed(data, config, desk=desk, standing=standing)
     record = measure.record(run, result, data, config, chunks=len(stream.chunks), before=standing)
+    if record.last:
+        robust = settings.robustness
+        version = result.checkpoint
+        record = measure.with_trust(record, version, data, device=config.device, robust=robust)
     records = (*(standing.records if standing else ()), record)
     return Standing(result.checkpoint, records, result.unlearn.mask if result.unlearn else None)
 

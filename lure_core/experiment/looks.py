@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ STYLE: Mapping[str, Any] = {
     "legend.frameon": False,
 }
 PANEL_INCHES = (4.6, 3.3)
+ALONE_INCHES = 6.0
+"""Width of a panel that is the only one: the title must fit above it."""
 COLUMNS = 2
 
 # Okabe & Ito's palette, without the yellow that is lost on white, and a grey.
@@ -60,13 +63,13 @@ def _look(place: int) -> Look:
     return Look(_COLOURS[at], marker, ("-", "--", ":", "-.")[lap % 4])
 
 
-def grid(count: int, title: str, *, columns: int = COLUMNS) -> tuple[Any, list[Any]]:
-    """A figure and so many panels in it; the rest of the grid stays empty."""
-    columns = min(columns, count)
+def grid(count: int, title: str, *, height: float = PANEL_INCHES[1]) -> tuple[Any, list[Any]]:
+    """A figure and so many panels in it, each so many inches high."""
+    columns = min(COLUMNS, count)
     rows = -(-count // columns)
-    width, height = PANEL_INCHES
+    width = PANEL_INCHES[0] if columns > 1 else ALONE_INCHES
     figure = importlib.import_module("matplotlib.figure").Figure(
-        figsize=(columns * width, rows * height + 0.4), layout="constrained"
+        figsize=(columns * width + 1.4, rows * height + 0.4), layout="constrained"
     )
     figure.suptitle(title, x=0.01, ha="left")
     axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
@@ -83,7 +86,29 @@ def legend(figure: Any, methods: Iterable[str], look: Mapping[str, Look]) -> Non
         line([], [], color=look[n].colour, marker=look[n].marker, linestyle=look[n].line)
         for n in names
     ]
-    figure.legend(handles, names, loc="outside right upper")
+    figure.legend(handles, names, loc="outside right center")
+
+
+def focus(axis: Any, means: Sequence[float], *, low: float = -math.inf, high: float) -> None:
+    """Fit the vertical range to the means: the intervals of few seeds are wider than any range.
+
+    Args:
+        axis: A panel.
+        means: What must be seen.
+        low: Nothing lies below it.
+        high: Nothing lies above it.
+    """
+    margin = max(0.5, 0.12 * (max(means) - min(means)))
+    axis.set_ylim(max(low, min(means) - margin), min(high, max(means) + margin))
+
+
+def in_thousands(axis: Any) -> None:
+    """A logarithmic horizontal axis with ticks such as 5 G."""
+    ticker = importlib.import_module("matplotlib.ticker")
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(ticker.EngFormatter())
+    axis.xaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def panel_name(noise: float, budget: str | None = None) -> str:
@@ -92,8 +117,3 @@ def panel_name(noise: float, budget: str | None = None) -> str:
     if budget is None:
         return labels
     return f"{labels}, {'full budget' if budget == '1' else f'{budget} of the epochs'}"
-
-
-def whole_numbers(axis: Any, values: Sequence[int]) -> None:
-    """Chunks are counted, not measured."""
-    axis.set_xticks(list(values))

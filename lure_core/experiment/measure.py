@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor, nn
 
-from lure_core import checkpoint, evaluate, precision, replay
-from lure_core.config import CycleConfig
-from lure_core.data import Batches, Samples, collect, rows_of, spans
+from lure_core import calibration, checkpoint, evaluate, precision, replay, robustness
+from lure_core.config import CycleConfig, Normalisation
+from lure_core.data import Batches, Samples, collect, gather, rows_of, spans
 from lure_core.experiment.desk import Standing
 from lure_core.experiment.plan import Run
 from lure_core.experiment.record import PRICED, Record
+from lure_core.precision import Precision
 from lure_core.replay import CycleData
 from lure_core.types import Checkpoint, CycleResult, Split
 
@@ -69,25 +73,37 @@ def record(
         mask_overlap=overlap,
         mask_chance=chance,
         replayed_images=result.replayed["images"],
+        calibration=None,
         robustness=None,
         environment=result.environment,
     )
 
 
+def with_trust(
+    record: Record, version: Checkpoint, data: CycleData, *, device: str, robust: bool
+) -> Record:
+    """The last chunk's record with the calibration and, if wanted, the robustness of its version.
+
+    Corruptions and attacks are drawn from the run's seed: the same for all methods.
+    """
+    began = time.perf_counter()
+    judge = data.judged()
+    select = gather([*data.past, *data.new], Split.SELECT)
+    served = model, by, chosen = _served(version, device)
+    calibrated, held = None, None
+    if len(select) and len(judge):
+        calibrated = calibration.report(_logits(served, select), _logits(served, judge))
+    if robust:
+        held = robustness.report(model, by, judge, seed=record.seed, precision=chosen)
+    spent = record.seconds["measure"] + time.perf_counter() - began
+    seconds = {**record.seconds, "measure": spent}
+    return replace(record, calibration=calibrated, robustness=held, seconds=seconds)
+
+
 def accuracies(version: Checkpoint, parts: Sequence[Samples], *, device: str) -> list[float | None]:
     """A version's accuracy on each of several sets of images; None for an empty one."""
-    chosen = precision.serving(precision.device_of(device))
-    model = chosen.place(checkpoint.restore(version))
-    by = checkpoint.normalisation_of(version)
-    found: list[float | None] = []
-    for samples in parts:
-        if not len(samples):
-            found.append(None)
-            continue
-        batches = Batches(samples.to(chosen.device), by)
-        answers = evaluate.probabilities(model, batches, precision=chosen).argmax(dim=1)
-        found.append(float((answers == batches.samples.labels).float().mean()))
-    return found
+    served = _served(version, device)
+    return [_accuracy(served, samples) if len(samples) else None for samples in parts]
 
 
 def steps(result: CycleResult, batch_size: int) -> int:
@@ -111,6 +127,34 @@ def overlap(
     """Share of the bits of `now` that are set in `before` too, and the share by chance."""
     both, ours, theirs = (int(np.unpackbits(bits).sum()) for bits in (now & before, now, before))
     return both / ours, theirs / counted
+
+
+Served = tuple[nn.Module, Normalisation, Precision]
+
+
+def _served(version: Checkpoint, device: str) -> Served:
+    """A version as it will answer."""
+    chosen = precision.serving(precision.device_of(device))
+    model = chosen.place(checkpoint.restore(version))
+    return model, checkpoint.normalisation_of(version), chosen
+
+
+def _probabilities(served: Served, samples: Samples) -> tuple[Tensor, Tensor]:
+    """Of each class, and the labels, on the CPU."""
+    model, by, chosen = served
+    batches = Batches(samples.to(chosen.device), by)
+    return evaluate.probabilities(model, batches, precision=chosen).cpu(), samples.labels.cpu()
+
+
+def _accuracy(served: Served, samples: Samples) -> float:
+    output, labels = _probabilities(served, samples)
+    return int((output.argmax(dim=1) == labels).sum()) / len(labels)
+
+
+def _logits(served: Served, samples: Samples) -> tuple[Tensor, Tensor]:
+    """Logarithms of probabilities: logits but for a constant, which no temperature sees."""
+    output, labels = _probabilities(served, samples)
+    return output.clamp_min(torch.finfo(output.dtype).tiny).log(), labels
 
 
 def _learned(data: CycleData, config: CycleConfig) -> Samples:

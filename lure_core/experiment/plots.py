@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from lure_core.experiment import figures
-from lure_core.experiment.figures import Found, Panel
+from lure_core.experiment import figures, masks, trust
+from lure_core.experiment.curves import Found, Panel
 from lure_core.experiment.looks import STYLE, looks
 from lure_core.experiment.record import Record
 from lure_core.experiment.summary import Row
@@ -19,8 +19,10 @@ FILES = {
     "accuracy.png": figures.accuracy,
     "cer.png": figures.cumulative_error,
     "pareto.png": figures.pareto,
-    "snip-layers.png": figures.layers,
-    "mask-overlap.png": figures.overlap,
+    "snip-layers.png": masks.layers,
+    "mask-overlap.png": masks.overlap,
+    "reliability.png": trust.reliability,
+    "robustness.png": trust.robustness,
 }
 
 

@@ -45,7 +45,9 @@ class Record:
         mask_overlap: Share of the weights reset this time that had been reset last time too.
         mask_chance: What that share would be if this time's weights were drawn by chance.
         replayed_images: Training and select images of the past that were replayed.
-        robustness: Of the last version, where asked for.
+        calibration: Of the last version, before and after temperature scaling on the select
+            images; see `calibration.report`. None without select images.
+        robustness: Of the last version, where asked for; see `robustness.report`.
         environment: What it was made with.
     """
 
@@ -77,6 +79,7 @@ class Record:
     mask_overlap: float | None
     mask_chance: float | None
     replayed_images: int
+    calibration: dict[str, Any] | None
     robustness: dict[str, Any] | None
     environment: dict[str, Any]
 

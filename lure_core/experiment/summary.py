@@ -27,6 +27,10 @@ class Score:
         backward_transfer: The same.
         gap: Mean generalisation gap after chunks 2…T.
         ece: Mean expected calibration error after chunks 2…T.
+        last_ece: Of the last version.
+        scaled_ece: The same after temperature scaling.
+        corrupted: Accuracy of the last version on corrupted images, mean over all of them.
+        attacked: Its accuracy under PGD-20.
         steps: Gradient steps.
         price: FLOPs of making all versions.
         seconds: Of all stages, without measuring.
@@ -39,6 +43,10 @@ class Score:
     backward_transfer: float | None
     gap: float
     ece: float
+    last_ece: float
+    scaled_ece: float | None
+    corrupted: float | None
+    attacked: float | None
     steps: float
     price: float
     seconds: float
@@ -112,6 +120,10 @@ def score(records: Sequence[Record]) -> Score:
         backward_transfer=anytime.backward_transfer(matrix).mean,
         gap=sum(record.generalisation_gap for record in later) / len(later),
         ece=sum(record.ece for record in later) / len(later),
+        last_ece=records[-1].ece,
+        scaled_ece=_inside(records[-1].calibration, "after", "ece"),
+        corrupted=_inside(records[-1].robustness, "corruption", "accuracy"),
+        attacked=_inside(records[-1].robustness, "pgd", "accuracy"),
         steps=sum(record.steps for record in records),
         price=records[-1].price,
         seconds=sum(_seconds(record) for record in records),
@@ -123,6 +135,15 @@ def _scores(records: Iterable[Record]) -> dict[Run, Score]:
     for record in records:
         by_run.setdefault(record.run, []).append(record)
     return {run: score(found) for run, found in by_run.items() if found[-1].last}
+
+
+def _inside(report: Mapping[str, Any] | None, *path: str) -> float | None:
+    if report is None:
+        return None
+    found: Any = report
+    for name in path:
+        found = found[name]
+    return float(found)
 
 
 def _seconds(record: Record) -> float:

@@ -23,6 +23,17 @@ LEGEND = (
     "of one run."
 )
 
+_BEYOND = {
+    "gap": "generalisation gap",
+    "forgetting": "forgetting",
+    "backward_transfer": "backward transfer",
+    "ece": "ECE",
+    "last_ece": "last ECE",
+    "scaled_ece": "last ECE, temperature-scaled",
+    "corrupted": "accuracy, corrupted",
+    "attacked": "accuracy, PGD-20",
+}
+
 
 @dataclass(frozen=True)
 class Column:
@@ -48,11 +59,33 @@ def markdown(rows: Sequence[Row], *, title: str) -> str:
     """For a document."""
     blocks = [f"# {title}"]
     for heading, found in _sections(rows):
-        lines = [_line([column.heading for column in _COLUMNS])]
-        lines.append("| --- |" + " ---: |" * (len(_COLUMNS) - 1))
-        lines += [_line([(c.show_in_full or c.show)(row) for c in _COLUMNS]) for row in found]
+        lines = _markdown([c.heading for c in _COLUMNS], [_in_full(row) for row in found])
         blocks.append(f"## {heading}\n\n" + "\n".join(lines))
+    blocks.append(f"## Beyond accuracy\n\n{_beyond(rows)}")
     return "\n\n".join([*blocks, LEGEND]) + "\n"
+
+
+def _in_full(row: Row) -> list[str]:
+    return [(column.show_in_full or column.show)(row) for column in _COLUMNS]
+
+
+def _beyond(rows: Sequence[Row]) -> str:
+    """What else is known of every method; columns of which nothing is known are left out."""
+    known = [name for name in _BEYOND if any(name in row.figures for row in rows)]
+    cells = [
+        [
+            *(row.name, row.budget, f"{row.noise:g}"),
+            *(_points_with_spread(row.figures.get(name)) for name in known),
+        ]
+        for row in rows
+    ]
+    headings = ["method", "budget", "noise", *(_BEYOND[name] for name in known)]
+    return "\n".join(_markdown(headings, cells))
+
+
+def _markdown(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    rule = "| --- |" + " ---: |" * (len(headings) - 1)
+    return [_line(headings), rule, *map(_line, cells)]
 
 
 def _sections(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
