@@ -9,6 +9,7 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import PurePath
 from typing import Any
 
@@ -91,7 +92,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     learn("-buffer_replay", "--buffer_replay", dest="published.buffer_replay", action="store_true")
     for flag, method in _METHODS.items():
         learn(flag, dest="published.use", action="append_const", const=method)
-    learn("-wb", dest="wandb", action="store_true")
+    learn("-wb", dest="published.wb", action="store_true")
     for flag in (*_IGNORED, *_IGNORED_SWITCHES):
         switch = {"action": "store_true"} if flag in _IGNORED_SWITCHES else {}
         learn(flag, dest=f"ignored.{flag}", **switch)
@@ -151,7 +152,7 @@ def translate(
     ]
     line = _Line(flags, frozenset(given), values, ignored)
     settings: dict[str, Any] = {}
-    for part in (_seed, _fraction, _milestones, _few_shot, _buffer, _folders):
+    for part in (_seed, _fraction, _milestones, _few_shot, _buffer, _folders, _wandb):
         settings.update(part(line))
     if any(_LOOKS_PUBLISHED.match(word) for word in words):
         settings.update(_method(line))
@@ -224,6 +225,16 @@ def _folders(line: _Line) -> dict[str, Any]:
         found["out"] = str(PurePath(out) / line.flags.get("run", ""))
         line.notes.append(f"everything is written to {found['out']}")
     return found
+
+
+def _wandb(line: _Line) -> dict[str, Any]:
+    """The published lines all have it; without W&B they shall run all the same."""
+    if "wb" not in line.flags:
+        return {}
+    if find_spec("wandb") is None:
+        line.notes.append("-wb is ignored: wandb is not installed (pip install wandb)")
+        return {}
+    return {"wandb": True}
 
 
 def _method(line: _Line) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import shlex
 import pytest
 
 from lure_core.errors import ConfigError
-from lure_core.experiment import options
+from lure_core.experiment import aliases, options
 from lure_core.experiment.settings import Experiment
 
 CIFAR10 = r"""--data <data_dir> --log-dir <log_dir> --run <name_of_the_experiment> --dataset cifar10 --arch resnet18 \
@@ -44,6 +44,11 @@ def understood(line: str) -> tuple[Experiment, list[str]]:
     return options.parse(shlex.split(line.replace("\\\n", "")))
 
 
+@pytest.fixture(autouse=True)
+def _wandb_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aliases, "find_spec", lambda name: name)
+
+
 def test_the_readmes_cifar_line_is_the_papers_run() -> None:
     settings, notes = understood(filled(CIFAR10))
     recipe = settings.recipe
@@ -64,6 +69,13 @@ def test_the_readmes_cifar_line_is_the_papers_run() -> None:
         "everything is written to save/run",
         "runs lure alone; --methods and --controls add others to compare with",
     ]
+
+
+def test_without_wandb_the_line_runs_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aliases, "find_spec", lambda name: None)
+    settings, notes = understood(filled(CIFAR10))
+    assert not settings.wandb
+    assert "-wb is ignored: wandb is not installed (pip install wandb)" in notes
 
 
 def test_the_readmes_imagenet_line_is_the_papers_run() -> None:
