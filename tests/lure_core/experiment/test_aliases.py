@@ -24,7 +24,7 @@ RESTRICTED = r"""--data <data_dir> --imagenet_path <imagenet data path> --run <n
 """  # noqa: E501
 
 
-def filled(line: str, **places: str) -> str:
+def filled(line: str, **places: object) -> str:
     """The line with paths for its placeholders, and nothing else touched."""
     names = {
         "data": "<data_dir>",
@@ -34,7 +34,7 @@ def filled(line: str, **places: str) -> str:
         "imagenet": "<imagenet data path>",
     }
     for place, name in names.items():
-        line = line.replace(name, places.get(place, place))
+        line = line.replace(name, str(places.get(place, place)))
     assert "<" not in line
     return line
 
