@@ -18,6 +18,12 @@ from tests.lure_core.experiment.writing import write_cifar10, write_folder
 CLASSES = [f"class {number:02d}" for number in range(14)]
 
 
+@pytest.fixture(autouse=True)
+def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than all else here."""
+    monkeypatch.setattr("lure_core.experiment.plots.available", lambda: False)
+
+
 def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
 
