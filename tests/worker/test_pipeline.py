@@ -82,3 +82,20 @@ def test_the_same_data_and_seed_give_the_same_weights(bench: Bench) -> None:
         process_next(bench.context, stream.id)
         digests.append([bench.version(stream, number).digest for number in (1, 2)])
     assert digests[0] == digests[1]
+
+
+def test_auto_tells_which_strategy_won_and_what_it_cost(bench: Bench) -> None:
+    unlearn = {"strategy": "auto", "candidates": ["warm", "shrink-perturb"], "probe_share": 0.1}
+    stream = bench.stream(policies={"unlearn": unlearn})
+    bench.admitted(stream, range(60))
+    bench.admitted(stream, range(60, 120))
+    for _ in range(2):
+        process_next(bench.context, stream.id)
+    version = bench.version(stream, 2)
+    assert version.strategy == "auto"
+    assert version.unlearning is not None
+    assert version.unlearning["strategy"] == "auto"
+    details = version.unlearning["details"]
+    assert details["winner"] in unlearn["candidates"]
+    assert set(details["losses"]) == set(unlearn["candidates"])
+    assert version.environment["flops"]["unlearn"] == version.unlearning["flops"] > 0

@@ -12,10 +12,11 @@ from store import events, failpoint
 from store.models import Chunk, Stream
 from store.states import ChunkState
 from tests.digits import labels
-from tests.worker.conftest import Bench
+from tests.worker.conftest import RECIPE, Bench
 from worker.pipeline import process_next
 
 BUFFER = {"kind": "buffer", "capacity": 40, "keep": "class-balanced"}
+EVERYTHING = {"epochs": 3, "ema": 0.9, "l2_init": 1e-3, "pruning": 0.5, "old_share": 0.7}
 
 
 def stream_of(bench: Bench, name: str, chunks: int, **settings: Any) -> Stream:
@@ -29,8 +30,10 @@ def stream_of(bench: Bench, name: str, chunks: int, **settings: Any) -> Stream:
 
 
 def growing(bench: Bench, name: str) -> Stream:
-    """A stream that replays a buffer, and whose second chunk brings two classes."""
-    stream = bench.stream(name, open_classes=True, policies={"replay": BUFFER})
+    """A stream with everything in it, and whose second chunk brings two classes."""
+    stream = bench.stream(
+        name, open_classes=True, recipe=RECIPE | EVERYTHING, policies={"replay": BUFFER}
+    )
     few = [index for index in range(120) if labels[index] not in (3, 8)]
     bench.admitted(stream, few[:60])
     bench.admitted(stream, range(120, 180))
