@@ -15,7 +15,7 @@ from lure_core.errors import ConfigError
 from lure_core.rng import generator
 from lure_core.types import UnlearnReport
 from tests.lure_core.making import create_batches, same
-from tests.lure_core.unlearn.zoo import forget, fresh, old, probe, with_memory
+from tests.lure_core.unlearn.zoo import create, forget, fresh, old, probe, with_memory
 
 CANDIDATES = ("lure", "random-reset", "shrink-perturb", "warm", "scratch")
 
@@ -28,7 +28,7 @@ def choose(
     given = iter([losses.get(name, 1.0) for name in candidates])
 
     def trial(model: nn.Module) -> tuple[float, int]:
-        seen.append(fresh("mlp"))
+        seen.append(create("mlp", 0))
         seen[-1].load_state_dict(model.state_dict())
         for parameter in model.parameters():
             nn.init.zeros_(parameter)

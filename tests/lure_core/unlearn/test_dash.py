@@ -15,7 +15,7 @@ from lure_core.models.cost import forward_flops
 from lure_core.rng import forked
 from lure_core.unlearn.dash import cosine
 from tests.lure_core.making import SIDE, create_batches
-from tests.lure_core.unlearn.zoo import forget, old
+from tests.lure_core.unlearn.zoo import forget, old, original
 
 
 def descent(model: nn.Module, chunks: list[slice], alpha: float) -> dict[str, torch.Tensor]:
@@ -38,7 +38,7 @@ def test_each_unit_shrinks_by_its_cosine_with_the_average_descent(size: int) -> 
     data = replace(create_batches(40, size=size), parts=(25, 0, 15))
     model, report = forget("dash", data=data, dash_alpha=0.4, dash_floor=0.25)
     averages = descent(old("resnet20s"), [slice(0, 25), slice(25, 40)], 0.4)
-    for name, before in old("resnet20s").named_parameters():
+    for name, before in original("resnet20s").named_parameters():
         before, average = before.detach(), averages[name]
         after = model.get_parameter(name).detach()
         if "bn" in name:
@@ -82,7 +82,7 @@ def test_a_scalar_kernel_is_kept_or_shrunk_by_its_sign() -> None:
 
 def test_the_floor_of_one_changes_nothing_but_statistics() -> None:
     model, report = forget("dash", dash_floor=1.0)
-    before = dict(old("resnet20s").named_parameters())
+    before = dict(original("resnet20s").named_parameters())
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
     assert report.reset == 0
 
@@ -109,6 +109,6 @@ def test_all_the_data_is_paid_for() -> None:
 def test_attentions_projections_shrink_row_by_row() -> None:
     model, _ = forget("dash", "vit")
     name = "attention.in_proj_weight"
-    ratio = model.get_parameter(name) / old("vit").get_parameter(name)
+    ratio = model.get_parameter(name) / original("vit").get_parameter(name)
     assert bool((ratio.max(1).values - ratio.min(1).values < 1e-4).all())
     assert name in snip.weight_names(model)

@@ -11,7 +11,7 @@ from lure_core.config import Unlearn
 from lure_core.rng import forked, generator
 from lure_core.unlearn.fire import STEPS, join, newton_schulz, newton_schulz_flops, split
 from tests.lure_core.making import create_batches
-from tests.lure_core.unlearn.zoo import MODELS, forget, fresh, old
+from tests.lure_core.unlearn.zoo import MODELS, create, forget, fresh, old, original
 
 
 def orthogonal(matrices: torch.Tensor) -> bool:
@@ -47,7 +47,7 @@ def test_the_papers_scale_is_that_of_the_published_formula() -> None:
     """W ← X · √(out / in) / taps, tap by tap, here by a plain loop over the definition."""
     model, report = forget("fire", scale="paper")
     for name in ("conv1.weight", "layer2.0.conv1.weight", "fc.weight"):
-        before, after = old("resnet20s").get_parameter(name), model.get_parameter(name)
+        before, after = original("resnet20s").get_parameter(name), model.get_parameter(name)
         outputs, inputs = before.shape[:2]
         taps = before[0, 0].numel()
         flat = before.detach().reshape(outputs, inputs, taps)
@@ -72,11 +72,11 @@ def test_the_other_scale_is_the_fresh_models_norm(kind: str) -> None:
 
 def test_where_the_fresh_model_starts_at_zero_a_layer_keeps_its_own_norm() -> None:
     """Such as the head of torchvision's ViT: to scale it to nothing would kill the model."""
-    empty = fresh("mlp")
+    empty = create("mlp", 2)
     nn.init.zeros_(empty.get_parameter("5.weight"))
     model = old("mlp")
     unlearn.strategy(Unlearn(strategy="fire")).apply(model, empty, create_batches(8), generator(0))
-    norms = [m.get_parameter("5.weight").norm() for m in (model, old("mlp"))]
+    norms = [m.get_parameter("5.weight").norm() for m in (model, original("mlp"))]
     torch.testing.assert_close(*norms)
 
 

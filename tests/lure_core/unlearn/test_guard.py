@@ -12,7 +12,7 @@ from lure_core.config import InputSpec
 from lure_core.models.cost import forward_flops
 from lure_core.unlearn.guard import normalises
 from tests.lure_core.making import SIDE, create_batches
-from tests.lure_core.unlearn.zoo import forget, fresh, old
+from tests.lure_core.unlearn.zoo import forget, fresh, old, original
 
 
 def spread(model: nn.Module) -> float:
@@ -39,7 +39,7 @@ def test_one_factor_goes_evenly_over_all_layers() -> None:
     factor = report.details["guard"]["factor"]
     assert 1 < factor <= 2.5
     for name, parameter in model.named_parameters():
-        mixed = 0.4 * old("mlp").get_parameter(name) + 0.1 * fresh("mlp").get_parameter(name)
+        mixed = 0.4 * original("mlp").get_parameter(name) + 0.1 * fresh("mlp").get_parameter(name)
         torch.testing.assert_close(parameter, factor * mixed)
 
 
@@ -48,7 +48,9 @@ def test_a_pure_shrinking_is_undone_and_no_more() -> None:
     assert report.details["guard"]["left"] == pytest.approx(0.027, rel=0.2)
     assert report.details["guard"]["factor"] == pytest.approx(1 / 0.3, rel=0.02)
     for name, parameter in model.named_parameters():
-        torch.testing.assert_close(parameter, old("mlp").get_parameter(name), rtol=0.02, atol=0)
+        torch.testing.assert_close(
+            parameter, original("mlp").get_parameter(name), rtol=0.02, atol=0
+        )
 
 
 def test_dash_is_guarded_too() -> None:

@@ -26,6 +26,7 @@ from tests.lure_core.unlearn.zoo import (
     forget,
     fresh,
     old,
+    original,
     probe,
     with_memory,
 )
@@ -50,7 +51,7 @@ def test_a_seed_gives_the_same_weights_and_report(strategy: str, kind: str) -> N
 @pytest.mark.parametrize(("strategy", "kind"), PAIRS)
 def test_the_record_tells_what_changed(strategy: str, kind: str) -> None:
     model, report = forget(strategy, kind)
-    changed = {name: int(mask.sum()) for name, mask in differing(old(kind), model).items()}
+    changed = {name: int(mask.sum()) for name, mask in differing(original(kind), model).items()}
     share = report.layer_share
     told = {n: round(s * model.get_parameter(n).numel()) for n, s in share.items()}
     assert report.strategy == strategy
@@ -68,7 +69,7 @@ def test_the_record_tells_what_changed(strategy: str, kind: str) -> None:
 def test_the_mask_is_what_changed(strategy: str, kind: str) -> None:
     model, report = forget(strategy, kind)
     assert report.mask is not None
-    changed = differing(old(kind), model)
+    changed = differing(original(kind), model)
     assert report.mask.dtype == np.uint8
     bits = np.unpackbits(report.mask, count=report.counted).astype(bool)
     assert int(bits.sum()) == report.reset
@@ -107,7 +108,7 @@ def test_memory_layout_and_modes_are_kept(strategy: str) -> None:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_fresh_model_is_left_alone(strategy: str) -> None:
-    untouched = fresh("resnet20s")
+    untouched = create("resnet20s", 2)
     chosen = unlearn.strategy(Unlearn.from_dict({"strategy": strategy}), probe)
     model = old("resnet20s")
     chosen.apply(model, untouched, create_batches(40), generator(1))
@@ -136,7 +137,7 @@ def test_an_optimiser_forgets_the_changed_weights_and_no_others(
 @pytest.mark.parametrize("strategy", RESETS)
 def test_to_reset_nothing_is_warm(strategy: str, kind: str) -> None:
     model, report = forget(strategy, kind, fraction=0.0)
-    assert same(model.state_dict(), old(kind).state_dict())
+    assert same(model.state_dict(), original(kind).state_dict())
     assert (report.reset, report.flops, report.subset_images) == (0, 0, 0)
     assert report.mask is not None
     assert not report.mask.any()
@@ -148,7 +149,7 @@ def test_to_reset_everything_renews_every_counted_weight(strategy: str, kind: st
     model, report = forget(strategy, kind, fraction=1.0)
     assert report.reset == report.counted
     for name, parameter in model.named_parameters():
-        source = fresh(kind) if name in report.layer_share else old(kind)
+        source = fresh(kind) if name in report.layer_share else original(kind)
         assert torch.equal(parameter, source.get_parameter(name))
 
 
@@ -209,4 +210,6 @@ def test_frozen_weights_stay(strategy: str) -> None:
     model.get_parameter("1.weight").requires_grad_(requires_grad=False)
     forget(strategy, "mlp", model=model)
     if strategy != "scratch":
-        assert torch.equal(model.get_parameter("1.weight"), old("mlp").get_parameter("1.weight"))
+        assert torch.equal(
+            model.get_parameter("1.weight"), original("mlp").get_parameter("1.weight")
+        )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.lure_core.making import same
-from tests.lure_core.unlearn.zoo import MODELS, differing, forget, fresh, old
+from tests.lure_core.unlearn.zoo import MODELS, differing, forget, fresh, old, original
 
 NOTHING = {"shrink": 1.0, "perturb": 0.0}
 EVERYTHING = {"shrink": 0.0, "perturb": 1.0}
@@ -16,7 +16,7 @@ EVERYTHING = {"shrink": 0.0, "perturb": 1.0}
 @pytest.mark.parametrize("preset", ["ash", "lure", "dash", "interpolate"])
 def test_to_shrink_by_nothing_is_warm(preset: str, kind: str) -> None:
     model, report = forget("shrink-perturb", kind, preset=preset, **NOTHING)
-    assert same(model.state_dict(), old(kind).state_dict())
+    assert same(model.state_dict(), original(kind).state_dict())
     assert (report.reset, report.flops) == (0, 0)
 
 
@@ -42,7 +42,7 @@ def test_a_weight_that_is_no_number_does_not_survive_being_shrunk_to_nothing() -
 def test_the_presets_mix_in_the_fresh_model(preset: str, shrink: float, perturb: float) -> None:
     model, report = forget("shrink-perturb", preset=preset)
     for name, parameter in model.named_parameters():
-        before, new = (m.get_parameter(name) for m in (old("resnet20s"), fresh("resnet20s")))
+        before, new = (m.get_parameter(name) for m in (original("resnet20s"), fresh("resnet20s")))
         torch.testing.assert_close(parameter, shrink * before + perturb * new)
     assert report.details["shrink"] == shrink
     assert report.details["perturb"] == perturb
@@ -52,7 +52,7 @@ def test_dashs_preset_adds_noise_of_a_hundredth_to_convolutions_and_linear_layer
     model, report = forget("shrink-perturb", preset="dash")
     noise = []
     for name, parameter in model.named_parameters():
-        before = old("resnet20s").get_parameter(name)
+        before = original("resnet20s").get_parameter(name)
         if "bn" in name:
             assert torch.equal(parameter, before)
         else:
@@ -67,9 +67,9 @@ def test_dashs_preset_adds_noise_of_a_hundredth_to_convolutions_and_linear_layer
 def test_given_factors_overrule_the_presets() -> None:
     model, report = forget("shrink-perturb", preset="lure", perturb=0.5)
     name = "layer1.0.conv1.weight"
-    expected = 0.3 * old("resnet20s").get_parameter(name) + 0.5 * fresh("resnet20s").get_parameter(
-        name
-    )
+    expected = 0.3 * original("resnet20s").get_parameter(name) + 0.5 * fresh(
+        "resnet20s"
+    ).get_parameter(name)
     torch.testing.assert_close(model.get_parameter(name), expected)
     told = {"shrink": 0.3, "perturb": 0.5, "noise": "fresh", "guard": None}
     assert report.details == told
@@ -77,9 +77,9 @@ def test_given_factors_overrule_the_presets() -> None:
 
 def test_every_parameter_is_touched_those_of_unknown_layers_too() -> None:
     model, report = forget("shrink-perturb", "homemade")
-    assert all(mask.any() for mask in differing(old("homemade"), model).values())
+    assert all(mask.any() for mask in differing(original("homemade"), model).values())
     assert "basis" in report.layer_share
-    assert torch.equal(model.get_buffer("offset"), old("homemade").get_buffer("offset"))
+    assert torch.equal(model.get_buffer("offset"), original("homemade").get_buffer("offset"))
 
 
 def test_batchnorm_is_estimated_anew() -> None:

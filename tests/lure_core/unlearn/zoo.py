@@ -82,11 +82,6 @@ RESETS = ["lure", "random-reset", "magnitude-reset"]
 
 
 def create(kind: str, seed: int) -> nn.Module:
-    return copy.deepcopy(_create(kind, seed))
-
-
-@cache
-def _create(kind: str, seed: int) -> nn.Module:
     own = {"vit": TinyViT, "homemade": Homemade}
     if kind not in own:
         return create_net(seed, kind)
@@ -94,13 +89,9 @@ def _create(kind: str, seed: int) -> nn.Module:
         return own[kind]()
 
 
-def old(kind: str) -> nn.Module:
-    """The version that is to forget: unlike the fresh one in every parameter."""
-    return copy.deepcopy(_old(kind))
-
-
 @cache
-def _old(kind: str) -> nn.Module:
+def original(kind: str) -> nn.Module:
+    """The version that is to forget: unlike the fresh one in every parameter. To be read only."""
     model = create(kind, 1)
     draws = generator(11)
     with torch.no_grad():
@@ -109,8 +100,15 @@ def _old(kind: str) -> nn.Module:
     return model
 
 
-def fresh(kind: str) -> nn.Module:
-    return create(kind, 2)
+def old(kind: str) -> nn.Module:
+    """A copy of the original, to be changed."""
+    return copy.deepcopy(original(kind))
+
+
+@cache
+def fresh(kind: str, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Where new values come from. To be read only."""
+    return create(kind, 2).to(dtype)
 
 
 def probe(model: nn.Module) -> tuple[float, int]:
@@ -137,12 +135,8 @@ def forget(
     chosen = unlearn.strategy(Unlearn.from_dict({"strategy": strategy, **settings}), probe)
     images = data if data is not None else create_batches(40)
     return model, chosen.apply(
-        model, fresh(kind).to(model_dtype(model)), images, generator(seed), optimizer
+        model, fresh(kind, next(model.parameters()).dtype), images, generator(seed), optimizer
     )
-
-
-def model_dtype(model: nn.Module) -> torch.dtype:
-    return next(model.parameters()).dtype
 
 
 def differing(left: nn.Module, right: nn.Module) -> dict[str, Tensor]:
