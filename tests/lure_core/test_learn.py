@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
 import pytest
 import torch
 from torch import nn
 
 from lure_core import evaluate, learn
 from lure_core.config import Normalisation, Recipe
-from lure_core.data import Batches
-from lure_core.feed import open_feed
+from lure_core.data import Batches, Samples
+from lure_core.feed import Feed, open_feed
 from lure_core.learn import Epoch, Learning, Task
 from lure_core.precision import choose
 from lure_core.rng import forked
@@ -26,8 +31,12 @@ def create_task(count: int = 64, *, select: int = 16, epochs: int = 3, **recipe:
     train = of_split(create_samples(count), Split.TRAIN)
     chooses = of_split(create_samples(max(1, select), seed=9), Split.SELECT)
     chooses = chooses.take(torch.arange(select))
-    feed = open_feed([train], [torch.arange(count)], device=FP32.device, resident_mib=None)
-    return Task(feed, chooses, BY, settings, epochs, seed=4, precision=FP32)
+    return Task(opened(train), chooses, BY, settings, epochs, seed=4, precision=FP32)
+
+
+def opened(samples: Samples, resident_mib: int | None = None) -> Feed:
+    rows = [torch.arange(len(samples))]
+    return open_feed([samples], rows, device=FP32.device, resident_mib=resident_mib)
 
 
 def fit(task: Task, model: nn.Module | None = None) -> tuple[Learning, list[Epoch]]:
@@ -35,6 +44,14 @@ def fit(task: Task, model: nn.Module | None = None) -> tuple[Learning, list[Epoc
     epochs: list[Epoch] = []
     learn.fit(learning, task=task, on_epoch=epochs.append)
     return learning, epochs
+
+
+def create_mlp(seed: int = 0) -> nn.Module:
+    return create_net(seed, architecture="mlp")
+
+
+def origin_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
 def test_the_step_schedule_falls_where_the_paper_says() -> None:
@@ -147,3 +164,143 @@ def test_layers_that_draw_by_themselves_are_seeded_too() -> None:
         models = [Dropping(), Dropping()]
     one, again = (fit(create_task(), model)[0].model.state_dict() for model in models)
     assert same(one, again)
+
+
+OPTIONS: dict[str, dict[str, float]] = {
+    "plain": {},
+    "l2_init": {"l2_init": 0.01},
+    "ema": {"ema": 0.9},
+    "pruning": {"pruning": 0.5},
+    "all": {"l2_init": 0.01, "ema": 0.9, "pruning": 0.5},
+}
+
+
+def optional(name: str) -> Task:
+    task = create_task(40, **OPTIONS[name])
+    return replace(task, origin=origin_of(create_net(3)))
+
+
+@cache
+def uninterrupted(name: str) -> tuple[Learning, list[Epoch], list[Callable[[Learning], None]]]:
+    """Also what puts a fresh learning where this one was after each epoch, in turn."""
+    task = optional(name)
+    learning = Learning.of(FP32.place(create_net()), task.recipe)
+    epochs: list[Epoch] = []
+    resumes: list[Callable[[Learning], None]] = []
+
+    def keep(epoch: Epoch) -> None:
+        tensors, figures = learning.dump()
+        tensors = {key: value.clone() for key, value in tensors.items()}
+        resumes.append(lambda fresh: fresh.load(tensors, figures))
+        epochs.append(epoch)
+
+    learn.fit(learning, task=task, on_epoch=keep)
+    return learning, epochs, resumes
+
+
+@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_goes_on_from_any_epoch_to_the_same_bits(name: str, at: int) -> None:
+    expected, epochs, resumes = uninterrupted(name)
+    task = optional(name)
+    learning = Learning.of(FP32.place(create_net(7)), task.recipe)
+    resumes[at](learning)
+    went_on: list[Epoch] = []
+    learn.fit(learning, task=task, on_epoch=went_on.append)
+    assert [e.loss for e in went_on] == [e.loss for e in epochs[at + 1 :]]
+    assert same(learning.model.state_dict(), expected.model.state_dict())
+    assert (learning.seen, learning.best_epoch) == (expected.seen, expected.best_epoch)
+
+
+def test_every_option_changes_the_outcome() -> None:
+    ends = [uninterrupted(name)[0].model.state_dict() for name in OPTIONS]
+    assert not any(same(one, other) for n, one in enumerate(ends) for other in ends[:n])
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_where_the_images_lie_changes_no_bit(name: str) -> None:
+    samples = of_split(create_samples(40), Split.TRAIN)
+    task = replace(optional(name), train=opened(samples, resident_mib=0))
+    assert same(fit(task)[0].model.state_dict(), uninterrupted(name)[0].model.state_dict())
+
+
+def test_l2_init_adds_its_pull_to_the_gradient() -> None:
+    """One step: w' = w - rate · (g + strength · (w - origin))."""
+    begun, origin = origin_of(create_mlp(0)), origin_of(create_mlp(1))
+    task = create_task(16, select=0, epochs=1, momentum=0, l2_init=0.5)
+    without = replace(task, recipe=replace(task.recipe, l2_init=0.0))
+    pulled = fit(replace(task, origin=origin), create_mlp(0))[0].model
+    plain = fit(without, create_mlp(0))[0].model
+    for name, weight in plain.named_parameters():
+        expected = weight - 0.05 * 0.5 * (begun[name] - origin[name])
+        torch.testing.assert_close(pulled.get_parameter(name), expected)
+
+
+def test_l2_init_needs_an_origin() -> None:
+    with pytest.raises(AssertionError, match="pulls to"):
+        fit(create_task(l2_init=0.1))
+
+
+def test_the_averaged_weights_are_those_that_are_chosen_and_kept() -> None:
+    task = create_task(ema=0.9)
+    learning = Learning.of(create_net(), task.recipe)
+    raw: list[dict[str, torch.Tensor]] = []
+    averaged: list[dict[str, torch.Tensor]] = []
+    epochs: list[Epoch] = []
+
+    def watch(epoch: Epoch) -> None:
+        assert learning.average is not None
+        raw.append({n: v.clone() for n, v in learning.model.state_dict().items()})
+        averaged.append({n: v.clone() for n, v in learning.average.model.state_dict().items()})
+        epochs.append(epoch)
+
+    learn.fit(learning, task=task, on_epoch=watch)
+    at = learning.best_epoch - 1
+    assert same(learning.model.state_dict(), averaged[at])
+    assert not same(learning.model.state_dict(), raw[at])
+    kept = evaluate.score(learning.model, Batches(task.select, BY), classes="abc", precision=FP32)
+    assert kept.accuracy == epochs[at].accuracy
+
+
+def test_training_goes_on_from_the_raw_weights() -> None:
+    with_average = fit(create_task(select=0, ema=0.9), create_mlp())[1]
+    without = fit(create_task(select=0), create_mlp())[1]
+    assert [epoch.loss for epoch in with_average] == [epoch.loss for epoch in without]
+
+
+def test_pruning_trains_on_fewer_images_and_counts_them() -> None:
+    task = create_task(64, epochs=9, pruning=0.5)
+    learning = Learning.of(create_mlp(), task.recipe)
+    seen: list[int] = []
+    learn.fit(learning, task=task, on_epoch=lambda _: seen.append(learning.seen))
+    trained = [after - before for before, after in zip([0, *seen], seen, strict=False)]
+    assert [trained[0], *trained[7:]] == [64, 64, 64]
+    assert all(32 < count < 64 for count in trained[1:7])
+    assert learning.seen == sum(trained)
+
+
+def test_pruning_still_learns() -> None:
+    _, epochs = fit(create_task(128, epochs=6, pruning=0.5, learning_rate=0.2), create_mlp())
+    assert epochs[-1].loss < epochs[0].loss / 2
+
+
+def test_pruning_of_nearly_all_leaves_no_batch_of_one() -> None:
+    """Seventeen images in batches of sixteen; at 8 px ResNet-18 refuses a batch of one."""
+    task = create_task(17, select=0, epochs=5, pruning=0.9)
+    learning, epochs = fit(task, create_net(architecture="resnet18"))
+    assert all(math.isfinite(epoch.loss) for epoch in epochs)
+    assert learning.seen < 5 * 17
+
+
+def test_images_that_really_were_trained_on_are_counted() -> None:
+    assert fit(create_task(50, epochs=2))[0].seen == 100
+    assert fit(create_task(1, epochs=2))[0].seen == 4
+
+
+@pytest.mark.parametrize("schedule", ["step", "linear"])
+def test_a_pruned_epoch_takes_the_rates_of_a_whole_one(schedule: str) -> None:
+    task = create_task(64, epochs=4, schedule=schedule)
+    whole = learn._rates(task, 2, steps=4)
+    fewer = learn._rates(task, 2, steps=2)
+    assert fewer == [whole[0], whole[2]]
+    assert learn._rates(task, 2, steps=3)[0] == whole[0]
