@@ -6,6 +6,7 @@ Perturbations" (arXiv 1903.12261), with the constants of their code. What differ
 - frost is made, not photographed (see `weather.frost`);
 - zooming is continuous and about the centre: theirs rounds to whole pixels, which at 8 px would
   do nothing;
+- the disk of "defocus-blur" keeps the picture's brightness, where theirs may add 1 %;
 - pixels are rounded where theirs are cut off, and layers between two steps are not rounded;
 - the severities of a family share their random draws, so that a difference between two of them is
   the severity's and not the draw's.
