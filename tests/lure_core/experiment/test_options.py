@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lure_core.errors import ConfigError
-from lure_core.experiment import options
+from lure_core.experiment import methods, options
 from lure_core.experiment.settings import Experiment
 
 
@@ -136,6 +136,15 @@ def test_a_flag_overrules_a_table_that_is_none(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("recipe = 3")
     assert parsed(f"--config {file} --epochs 3").recipe.epochs == 3
+
+
+def test_the_file_in_the_handbook_is_sound(tmp_path: Path) -> None:
+    handbook = (Path(__file__).parents[3] / "docs" / "experiments.md").read_text()
+    file = tmp_path / "mine.toml"
+    file.write_text(handbook.split("```toml\n")[1].split("```")[0])
+    settings = parsed(f"--config {file} --seeds 0-4")
+    methods.resolve("half", settings)
+    assert settings.budgets == ("1", "1/3")
 
 
 def test_help_fits_a_page_and_a_line(capsys: pytest.CaptureFixture[str]) -> None:
