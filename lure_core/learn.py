@@ -109,6 +109,7 @@ class _Trainer:
     def of(cls, learning: Learning, task: Task) -> _Trainer:
         """With all in place that the first step needs and no interruption left."""
         recipe, model = task.recipe, learning.model
+        compiled = _compiled(model, task)
         task.world.agree(model.state_dict().values())
         if recipe.ema and learning.average is None:
             learning.average = Average.of(model)
@@ -119,7 +120,7 @@ class _Trainer:
         if recipe.l2_init:
             assert task.origin is not None, "l2_init needs to know where it pulls to"
             origin = [task.origin[name].to(p.device) for name, p in trained.items()]
-        return cls(learning, task, [*trained.values()], origin, _compiled(model, task))
+        return cls(learning, task, [*trained.values()], origin, compiled)
 
     @property
     def compiling_s(self) -> float:

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -111,9 +110,8 @@ def synchronised(model: nn.Module, among: World) -> Iterator[None]:
 def _normalised(layer: _BatchNorm, among: World, x: Tensor) -> Tensor:
     """What `layer(x)` gives if x is this process's part of a batch."""
     if not layer.training:
-        return F.batch_norm(
-            x, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps
-        )
+        alone: Tensor = type(layer).forward(layer, x)
+        return alone
     mean_C, variance_C, count = _moments(x.detach().float(), among)
     _remember(layer, mean_C, variance_C, count)
     y: Tensor = _Normalise.apply(x.float(), mean_C, (variance_C + layer.eps).rsqrt(), count, among)
