@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from lure_core.errors import CoreError
 from lure_core.experiment import options
+from lure_core.experiment.folder import RECORDS
 from lure_core.experiment.perform import perform
+from lure_core.experiment.settings import Experiment
+from lure_core.experiment.streams import open_stream
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
         settings, notes = options.parse(arguments)
         for note in notes:
             sys.stderr.write(f"note: {note}\n")
+        _look_at_the_data(settings)
         sys.stdout.write(perform(settings))
     except (CoreError, OSError) as fault:
         sys.stderr.write(f"lure_core.experiment: {fault}\n")
@@ -28,6 +33,12 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("stopped; the same command goes on from here\n")
         return 130
     return 0
+
+
+def _look_at_the_data(settings: Experiment) -> None:
+    """Before a folder is claimed for settings that name no data, or too few."""
+    if not (Path(settings.out) / RECORDS).exists():
+        open_stream(settings, seed=settings.seeds[0], noise=settings.label_noise[0])
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def test_the_readmes_cifar_line_runs_with_less_of_everything(
 def test_the_readmes_imagenet_line_runs_with_less_of_everything(tmp_path: Path) -> None:
     imagenet = generated_imagenet(tmp_path / "imagenet", train=2, val=1)
     line = filled(RESTRICTED, imagenet=imagenet, save=tmp_path / "save")
-    less = "--epochs 1 --chunks 2 --chunk-size 14 --arch mlp --threads 1 --device cpu"
+    less = "--epochs 1 --chunks 2 --chunk-size 14 --arch mlp --side 32 --threads 1 --device cpu"
     assert typed(f"{line.strip()} {less}") == 0
     assert len(records(tmp_path / "save" / "run")) == 2
 
@@ -106,6 +106,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("lure_core.experiment: ")
     assert told in last
+
+
+def test_a_wrong_folder_of_data_may_be_mended_in_the_same_place(tmp_path: Path) -> None:
+    write_cifar10(tmp_path / "data", train=40, test=10)
+    line = "--dataset cifar10 --chunks 2 --arch mlp --epochs 1 --methods warm --no-controls"
+    rest = f"--threads 1 --device cpu --out {tmp_path / 'out'} --data {tmp_path}"
+    assert typed(f"{line} {rest}/dat") == 2
+    assert not (tmp_path / "out").exists()
+    assert typed(f"{line} {rest}/data") == 0
 
 
 def test_an_interrupt_says_that_the_same_command_goes_on(
@@ -139,7 +148,7 @@ def test_the_readmes_cifar_line_runs_from_a_shell(tmp_path: Path) -> None:
 @pytest.mark.timeout(1200)
 def test_the_readmes_imagenet_line_runs_from_a_shell(tmp_path: Path) -> None:
     """All eight mega-batches with ResNet-50 at 224 px, which the published code refuses."""
-    imagenet = generated_imagenet(tmp_path / "imagenet", train=8, val=1)
+    imagenet = generated_imagenet(tmp_path / "imagenet", train=4, val=1)
     line = filled(RESTRICTED, imagenet=imagenet, save=tmp_path / "save")
-    run_in_a_shell(line, "--epochs 1 --chunk-size 14")
+    run_in_a_shell(line, "--epochs 1 --chunk-size 6")
     assert [record["chunk"] for record in records(tmp_path / "save" / "run")] == list(range(1, 9))
