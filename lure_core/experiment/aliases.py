@@ -119,13 +119,19 @@ class _Line:
     values: Mapping[str, Any]
     notes: list[str]
 
-    def setting(self, section: str, name: str, default: Any) -> Any:
-        table = self.values.get(section)
-        return table.get(name, default) if isinstance(table, Mapping) else default
-
     @property
     def chunks(self) -> int:
-        return self.values.get("chunks") or DEFAULT_CHUNKS
+        return _number(self.values.get("chunks"), DEFAULT_CHUNKS)
+
+    @property
+    def epochs(self) -> int:
+        recipe = self.values.get("recipe")
+        return _number(recipe.get("epochs") if isinstance(recipe, Mapping) else None, Recipe.epochs)
+
+
+def _number(value: Any, default: int) -> int:
+    """The default too where a file has nonsense, of which `Experiment` will tell."""
+    return value if type(value) is int and value > 0 else default
 
 
 def translate(
@@ -175,7 +181,7 @@ def _milestones(line: _Line) -> dict[str, Any]:
     """Epochs to fractions of them."""
     if "decreasing_lr" not in line.flags:
         return {}
-    epochs = line.setting("recipe", "epochs", Recipe.epochs)
+    epochs = line.epochs
     try:
         at = [int(part) for part in line.flags["decreasing_lr"].split(",")]
     except ValueError as fault:

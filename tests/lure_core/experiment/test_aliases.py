@@ -7,6 +7,7 @@ They are those of the README of https://github.com/NeurAI-Lab/LURE, where
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -168,3 +169,10 @@ def test_every_flag_without_meaning_is_told_on_a_line_of_its_own() -> None:
 def test_a_contradiction_is_told(line: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         understood(line)
+
+
+def test_nonsense_in_a_file_is_told_as_ever(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('chunks = "many"\n[recipe]\nepochs = "many"\n')
+    with pytest.raises(ConfigError, match="must be a whole number"):
+        understood(f"--config {file} --decreasing_lr 20,40 -buffer_replay")
