@@ -41,11 +41,6 @@ class Compiled:
         return cls(model, size, torch.compile(model, dynamic=False, mode=mode))
 
     def __call__(self, x_NCHW: Tensor) -> Tensor:
-        """The logits.
-
-        Raises:
-            ConfigError: torch cannot compile here.
-        """
         if len(x_NCHW) != self.size:
             logits: Tensor = self.model(x_NCHW)
             return logits
@@ -53,7 +48,11 @@ class Compiled:
 
     @contextmanager
     def timed(self, count: int, device: torch.device) -> Iterator[None]:
-        """Around a training step of `count` images: the first few compiled ones are timed."""
+        """Around a training step of `count` images: the first few compiled ones are timed.
+
+        Raises:
+            ConfigError: torch cannot compile here.
+        """
         if count != self.size or len(self.seconds) == _TIMED:
             yield
             return
@@ -62,8 +61,10 @@ class Compiled:
         try:
             yield
         except RuntimeError as fault:
-            if not self.seconds:
-                raise ConfigError(f"recipe.compile: torch cannot compile here ({fault})") from fault
+            # Named only where it is needed: to import torch's compiler takes seconds.
+            if isinstance(fault, torch._dynamo.exc.TorchDynamoException):
+                told = str(fault).partition("\n")[0]
+                raise ConfigError(f"recipe.compile: torch cannot compile here: {told}") from fault
             raise
         _wait(device)
         self.seconds.append(time.perf_counter() - began)
