@@ -51,13 +51,13 @@ class Dash:
         subset = draw(data, self.settings, generator)
         guard = Guard.before(operation, subset)
         layers, means = snip.weights(model), {}
-        for name, average in averages.items():
-            old = operation.parameters[name]
+        for name, old in operation.parameters.items():
+            average = averages[name]
             scale = cosine(old, average, layers.get(name)).clamp(self.settings.dash_floor, 1)
             operation.write(name, old * scale, (scale < 1).expand_as(old))
             means[name] = float(scale.mean())
-        restored = guard.restore(shrunk_to=self.settings.dash_floor) if guard else None
         operation.settle(subset)
+        restored = guard.restore(shrunk_to=self.settings.dash_floor) if guard else None
         details = {"mean_scale": means, "guard": restored}
         return operation.report("dash", subset_images=len(data.samples), details=details)
 

@@ -12,7 +12,7 @@ from lure_core.config import Unlearn
 from lure_core.data import Batches
 from lure_core.errors import ConfigError
 from lure_core.types import UnlearnReport
-from lure_core.unlearn.guard import normalises
+from lure_core.unlearn.guard import unnormalised
 from lure_core.unlearn.operation import Operation
 from lure_core.unlearn.subset import draw
 
@@ -67,9 +67,9 @@ class LastLayer:
 class Rescale:
     """Bring each layer's weight to the norm it has in the fresh model (after arXiv 2507.04683).
 
-    Directions are kept. A bias follows its weight; in a model without normalisation it follows
-    the product of all factors up to its layer, so that a chain of layers computes a multiple of
-    what it did. A weight whose norm is zero, here or in the fresh model, is left as it is.
+    Directions are kept. A bias follows its weight; behind the last normalisation it follows the
+    product of all factors from there to its layer, so that a chain of layers computes a multiple
+    of what it did. A weight whose norm is zero, here or in the fresh model, is left as it is.
     BatchNorm's parameters stay, its statistics are estimated anew.
     """
 
@@ -86,9 +86,10 @@ class Rescale:
         operation = Operation.on_weights(model, fresh_model, optimizer)
         operation.names = snip.layer_names(model)
         factors = {name: _norm_ratio(operation, name) for name in snip.weights(model)}
-        for name, factor in _with_biases(model, factors).items():
+        every, parameters = _with_biases(model, factors), operation.parameters
+        for name, factor in every.items():
             if factor != 1:
-                operation.write(name, operation.parameters[name] * factor)
+                operation.write(name, parameters[name] * factor)
         seen = operation.settle(draw(data, self.settings, generator)) if operation.touched else 0
         return operation.report("rescale", subset_images=seen, details={"factors": factors})
 
@@ -101,30 +102,33 @@ def _head(model: nn.Module) -> list[str]:
 def _renewed(
     model: nn.Module, fresh_model: nn.Module, optimizer: Optimizer | None, names: list[str]
 ) -> Operation:
-    """The fresh model's values in the parameters named; the report counts all parameters."""
-    every = [name for name, _ in model.named_parameters()]
-    operation = Operation(model, fresh_model, optimizer, every)
-    for name in names:
-        operation.renew(name)
+    """The fresh model's values in the parameters named; the report counts all that are trained."""
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    operation = Operation(model, fresh_model, optimizer, trained)
+    for name in operation.names:
+        if name in names:
+            operation.renew(name)
+    if not operation.touched:
+        raise ConfigError(f"architecture: what {type(model).__name__} could renew is frozen")
     return operation
 
 
 def _norm_ratio(operation: Operation, name: str) -> float:
     """The fresh model's norm of a weight over its own; 1 where one of them is zero."""
-    norms = (operation.fresh_model.get_parameter(name), operation.parameters[name])
-    fresh, own = (float(snip.wide(weight.detach()).norm()) for weight in norms)
+    weights = (model.get_parameter(name) for model in (operation.fresh_model, operation.model))
+    fresh, own = (float(snip.wide(weight.detach()).norm()) for weight in weights)
     return fresh / own if fresh and own else 1.0
 
 
 def _with_biases(model: nn.Module, factors: dict[str, float]) -> dict[str, float]:
     """The factor of every parameter of the layers: of the weights as given, of biases by them."""
     name_of = {id(parameter): name for name, parameter in model.named_parameters()}
-    chained = not normalises(model)
+    chain = set(unnormalised(model))
     product, every = 1.0, dict(factors)
     for name, layer in snip.weights(model).items():
-        product *= factors[name]
+        product = product * factors[name] if name in chain else factors[name]
         for parameter in layer.parameters(recurse=False):
             bias = name_of.get(id(parameter))
             if bias is not None and parameter.requires_grad:
-                every.setdefault(bias, product if chained else factors[name])
+                every.setdefault(bias, product)
     return every

@@ -46,7 +46,7 @@ class ShrinkPerturb:
 
     (1, 0) is warm to the last bit. With a shrink of 0 nothing of the old model is left, so its
     statistics go too: (0, 1) is scratch. Between them BatchNorm statistics are estimated anew,
-    and a model without normalisation is kept from falling silent (`guard`).
+    and layers that no normalisation follows are kept from falling silent (`guard`).
     """
 
     settings: Unlearn
@@ -77,9 +77,9 @@ class ShrinkPerturb:
         guard = Guard.before(operation, subset) if 0 < factors.shrink < 1 else None
         for name in operation.names:
             operation.write(name, _mix(operation, name, factors, generator))
+        seen = operation.settle(subset) if factors.shrink else operation.renew_buffers()
         if guard:
             details["guard"] = guard.restore(shrunk_to=factors.shrink)
-        seen = operation.settle(subset) if factors.shrink else operation.renew_buffers()
         return operation.report("shrink-perturb", subset_images=seen, details=details)
 
 

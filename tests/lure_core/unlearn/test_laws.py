@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from lure_core import snip, unlearn
-from lure_core.config import InputSpec, StrategyName, Unlearn
+from lure_core.config import InputSpec, Normalisation, StrategyName, Unlearn
+from lure_core.data import Batches
 from lure_core.errors import ConfigError
 from lure_core.models.cost import forward_flops
-from lure_core.rng import generator
+from lure_core.rng import forked, generator
 from lure_core.unlearn.fire import newton_schulz_flops, split
-from tests.lure_core.making import SIDE, create_batches, same
+from tests.lure_core.making import SIDE, create_batches, create_samples, same
 from tests.lure_core.unlearn.zoo import (
     MODELS,
     RESETS,
@@ -213,3 +214,20 @@ def test_frozen_weights_stay(strategy: str) -> None:
         assert torch.equal(
             model.get_parameter("1.weight"), original("mlp").get_parameter("1.weight")
         )
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_torchvisions_vision_transformer_is_taken(strategy: str) -> None:
+    vit = pytest.importorskip("torchvision.models.vision_transformer").VisionTransformer
+    shape = {"image_size": 8, "patch_size": 4, "num_layers": 2, "num_heads": 2, "hidden_dim": 8}
+    with forked(1):
+        model, new = (vit(**shape, mlp_dim=16, num_classes=3) for _ in range(2))
+        for parameter in model.parameters():  # many start at zero, in both
+            nn.init.normal_(parameter, std=0.1)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    data = Batches(create_samples(20, channels=3), Normalisation((0.3,) * 3, (0.2,) * 3))
+    chosen = unlearn.strategy(Unlearn.from_dict({"strategy": strategy}), probe)
+    report = chosen.apply(model, new, data, generator(3))
+    changed = sum(int((before[name] != p).sum()) for name, p in model.named_parameters())
+    assert changed <= report.reset <= 1.05 * changed
+    assert (changed > 0) is (strategy != "warm")

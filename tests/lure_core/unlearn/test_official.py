@@ -42,7 +42,7 @@ def test_batchnorms_gains_are_redrawn_between_minus_one_and_one() -> None:
     assert len(redrawn) > 20
     assert float(redrawn.abs().max()) <= 1
     assert float(redrawn.min()) < -0.5  # gains that turn a channel's sign
-    assert report.layer_share["bn1.weight"] > 0
+    assert any(report.layer_share[name] for name in gains)
 
 
 def test_statistics_stay() -> None:

@@ -32,6 +32,7 @@ class TinyViT(nn.Module):
         self.mixer = nn.Sequential(
             nn.LayerNorm(12), nn.Linear(12, 24), nn.GELU(), nn.Linear(24, 12)
         )
+        self.last_norm = nn.LayerNorm(12)
         self.head = nn.Linear(12, CLASSES)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -39,7 +40,7 @@ class TinyViT(nn.Module):
         normed = self.norm(tokens)
         tokens = tokens + self.attention(normed, normed, normed, need_weights=False)[0]
         tokens = tokens + self.mixer(tokens)
-        logits: Tensor = self.head(tokens.mean(dim=1))
+        logits: Tensor = self.head(self.last_norm(tokens).mean(dim=1))
         return logits
 
 
