@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lure_core.batchnorm import estimate_batchnorm
 from lure_core.config import Unlearn
 from lure_core.errors import ConfigError
 from lure_core.unlearn.auto import Auto
-from lure_core.unlearn.batchnorm import estimate_batchnorm
 from lure_core.unlearn.dash import Dash
 from lure_core.unlearn.fire import Fire
 from lure_core.unlearn.layers import LastLayer, LaterLayers, Rescale

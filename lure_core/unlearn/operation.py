@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lure_core import snip
+from lure_core.batchnorm import estimate_batchnorm
 from lure_core.config import InputSpec
 from lure_core.data import Batches
 from lure_core.errors import ConfigError
 from lure_core.models.cost import forward_flops
 from lure_core.types import UnlearnReport
-from lure_core.unlearn.batchnorm import estimate_batchnorm
 
 
 @dataclass
