@@ -18,9 +18,9 @@ from torch import Tensor, nn
 class Average:
     """The averaged model and the number of steps in it.
 
-    BatchNorm's running statistics are averaged like the weights. They belong to them: statistics
-    that are copied from the raw weights are those of another function, and to estimate them anew
-    would cost a pass over the data before every look at the select images.
+    Only the weights are averaged: BatchNorm's running statistics must be estimated anew before it
+    answers. Measured on digits (resnet20s after three epochs, test accuracy): estimated on 128
+    images 92 %, copied from the raw weights 74 %, averaged like the weights 56 %.
     """
 
     model: nn.Module
@@ -36,17 +36,14 @@ class Average:
         """Move by 1 - min(decay, (1 + t) / (10 + t)) towards the model after step t."""
         kept = min(decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        own, raw = _tensors(self.model), _tensors(model)
-        smooth = [at for at, tensor in enumerate(own) if tensor.is_floating_point()]
-        torch._foreach_lerp_([own[at] for at in smooth], [raw[at] for at in smooth], 1 - kept)
-        for mine, theirs in zip(own, raw, strict=True):
-            if not mine.is_floating_point():  # how many batches were seen
-                mine.copy_(theirs)
+        torch._foreach_lerp_([*self.model.parameters()], [*model.parameters()], 1 - kept)
+
+    @torch.no_grad()
+    def take_buffers(self, model: nn.Module) -> None:
+        """Copy what is no weight."""
+        for own, raw in zip(self.model.buffers(), model.buffers(), strict=True):
+            own.copy_(raw)
 
     def load(self, tensors: Mapping[str, Tensor], *, steps: int) -> None:
         self.model.load_state_dict(tensors)
         self.steps = steps
-
-
-def _tensors(model: nn.Module) -> list[Tensor]:
-    return [*model.parameters(), *model.buffers()]

@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 
 from lure_core import augment, evaluate, parallel, pruning
 from lure_core.averaging import Average
+from lure_core.batchnorm import estimate_batchnorm
 from lure_core.compiling import Compiled
 from lure_core.config import Normalisation, Recipe
 from lure_core.data import Batches, Samples, normalise, spans
@@ -26,6 +27,9 @@ from lure_core.rng import derive_seed, forked, generator
 from lure_core.schedule import learning_rate
 
 __all__ = ["Epoch", "Learning", "Task", "fit"]
+
+_STATISTICS = (128, 512)
+"""Images that BatchNorm's statistics of averaged weights are taken on: an eighth, within these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +86,7 @@ def fit(learning: Learning, *, task: Task, on_epoch: Callable[[Epoch], None]) ->
             learning.epoch += 1
             learning.seconds += seconds
             learning.compile_seconds = compiling_s + trainer.compiling_s
+            _settle(learning, task)
             learning.keep(correct := _correct(learning.candidate, select, task))
             accuracy = correct / len(task.select) if len(task.select) else None
             if task.world.rank == 0:
@@ -252,6 +257,19 @@ def _kept(learning: Learning, task: Task) -> pruning.Kept:
 def _shuffled(rows: Tensor, draws: Generator) -> Tensor:
     """Every row once; a single one twice, because BatchNorm needs two."""
     return rows[torch.randperm(len(rows), generator=draws)] if len(rows) > 1 else rows.repeat(2)
+
+
+def _settle(learning: Learning, task: Task) -> None:
+    """Make the averaged model fit to answer, by statistics of its own from some training images."""
+    if learning.average is None:
+        return
+    learning.average.take_buffers(learning.model)
+    count = min(max(_STATISTICS[0], len(task.train) // 8), _STATISTICS[1], len(task.train))
+    draws = generator(derive_seed(task.seed, learning.epoch, "statistics"))
+    rows = torch.randperm(len(task.train), generator=draws)[:count].sort().values
+    (samples,) = task.train.batches([rows])
+    batches = Batches(samples, task.normalisation)
+    learning.estimated_on += estimate_batchnorm(learning.average.model, batches)
 
 
 def _part(samples: Samples, world: World) -> Samples:

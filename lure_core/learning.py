@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from lure_core.averaging import Average
 from lure_core.config import Recipe
 
-_FIGURES = ("epoch", "best_epoch", "best_correct", "seen", "seconds", "compile_seconds")
+_FIGURES = (
+    "epoch",
+    "best_epoch",
+    "best_correct",
+    "seen",
+    "estimated_on",
+    "seconds",
+    "compile_seconds",
+)
 
 
 @dataclass
@@ -21,6 +29,7 @@ class Learning:
 
     Attributes:
         seen: Training images that went forward and backward so far.
+        estimated_on: Those that went forward only, for the averaged weights' BatchNorm statistics.
         average: Of the weights, from the first step on; None without `recipe.ema`.
         losses: float32 [N], each image's last loss; None without `recipe.pruning`.
         compile_seconds: How much of `seconds` went into `torch.compile`.
@@ -33,6 +42,7 @@ class Learning:
     best_correct: int = -1
     best: dict[str, Tensor] = field(default_factory=dict)
     seen: int = 0
+    estimated_on: int = 0
     seconds: float = 0.0
     compile_seconds: float = 0.0
     average: Average | None = None

@@ -71,6 +71,7 @@ def failing(fault: Exception) -> Callable[[Tensor], Tensor]:
     return fast
 
 
+@pytest.mark.slow
 def test_who_cannot_compile_is_told_which_setting_to_change() -> None:
     fault = torch._dynamo.exc.TorchDynamoException("no compiler\nand more")
     compiled = Compiled(nn.Identity(), 4, failing(fault))
