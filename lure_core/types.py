@@ -57,7 +57,7 @@ class UnlearnReport:
         layer_share: Share of each parameter that was reset, by parameter name.
         threshold: Highest saliency that was reset; None where none was taken.
         ties: Weights whose saliency equalled the threshold.
-        subset_images: Images on which the saliency was taken.
+        subset_images: Images that were looked at: for saliency or gradients, or else for BatchNorm.
         seconds: Wall clock.
         flops: Floating-point operations, counted analytically (2 per multiply-add).
         details: What only this strategy has to tell, as plain JSON.
