@@ -1,45 +1,88 @@
-"""The registry of architectures: a name and a seed give a fresh model, always the same one."""
+"""The registry of architectures: a name and a seed give a fresh model, always the same one.
+
+A name is one of `known()`, one of torchvision's classification models, or `package.module:factory`
+for a model of the user's own. `docs/architectures.md` has the table.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Collection
 
 from torch import nn
 
 from lure_core.config import InputSpec
 from lure_core.errors import UnknownArchitecture
-from lure_core.models import resnet
+from lure_core.models import custom, resnet, vgg, zoo
+from lure_core.models.custom import Factory
 from lure_core.models.heads import grow_head, head, last_stage
 from lure_core.models.mlp import mlp
 from lure_core.rng import forked
 
 __all__ = ["build", "grow_head", "head", "known", "last_stage", "require"]
 
-_FACTORIES: dict[str, Callable[[InputSpec, int], nn.Module]] = {
-    "mlp": mlp,
-    "resnet18": resnet.resnet18,
-    "resnet20s": resnet.resnet20s,
-}
+_ANY_SIZE: dict[str, Factory] = {"mlp": mlp, **resnet.THIN}
+_SMALL: dict[str, Factory] = {"resnet18": resnet.resnet18, **vgg.FACTORIES}
+_RESIDUAL = [n for n in zoo.NAMES if n.startswith(("resnet", "resnext", "wide_resnet"))]
 
 
 def known() -> list[str]:
-    return sorted(_FACTORIES)
+    """The names that have a form for small images; all others of torchvision's will do as well."""
+    return sorted({*_ANY_SIZE, *_SMALL, *_RESIDUAL})
 
 
-def require(architecture: str) -> None:
-    """Raise `UnknownArchitecture`, naming the near ones, where no model has that name."""
-    if architecture not in _FACTORIES:
-        near = difflib.get_close_matches(architecture, known(), n=3, cutoff=0.4)
+def require(
+    architecture: str, *, input: InputSpec | None = None, allowed: Collection[str] | None = None
+) -> None:
+    """Make sure that a model of that name can be built, without building it.
+
+    Args:
+        architecture: The name.
+        input: Where given, the images that it must be able to take.
+        allowed: The packages from which a user's own model may come; None: any. To look for one
+            its module is imported, so whoever takes names from strangers must say.
+
+    Raises:
+        UnknownArchitecture: No model has that name; the error names the near ones.
+        ConfigError: A model of the user's own may not or cannot be imported, or the model takes
+            no such images.
+    """
+    if ":" in architecture:
+        custom.load(architecture, allowed=allowed)
+        return
+    names = {*known(), *zoo.NAMES}
+    if architecture not in names:
+        near = difflib.get_close_matches(architecture.lower(), sorted(names), n=3, cutoff=0.4)
         raise UnknownArchitecture(architecture, near)
+    if input is not None and _own(architecture, input) is None:
+        zoo.require_sides(architecture, input)
 
 
-def build(architecture: str, *, classes: int, input: InputSpec, seed: int) -> nn.Module:
+def build(
+    architecture: str,
+    *,
+    classes: int,
+    input: InputSpec,
+    seed: int,
+    allowed: Collection[str] | None = None,
+) -> nn.Module:
     """A freshly initialised model on the CPU, in training mode; the same for the same seed.
 
     Raises:
-        UnknownArchitecture: No model of that name.
+        UnknownArchitecture, ConfigError: As `require`; or a model of the user's own is no
+            classifier of such images.
     """
-    require(architecture)
+    require(architecture, input=input, allowed=allowed)
+    factory = _own(architecture, input)
     with forked(seed):
-        return _FACTORIES[architecture](input, classes)
+        if ":" in architecture:
+            return custom.build(architecture, input, classes)
+        return (
+            zoo.build(architecture, input, classes) if factory is None else factory(input, classes)
+        )
+
+
+def _own(architecture: str, input: InputSpec) -> Factory | None:
+    """Our factory for that name and size; None where torchvision's model is taken."""
+    small = _SMALL if zoo.is_small(input) else {}
+    return {**_ANY_SIZE, **small}.get(architecture)

@@ -1,9 +1,14 @@
-"""What a model costs, counted analytically."""
+"""What a model costs, counted from shapes; nothing is timed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from lure_core.config import InputSpec
 
@@ -12,27 +17,38 @@ from lure_core.config import InputSpec
 def forward_flops(model: nn.Module, input: InputSpec) -> int:
     """Floating-point operations of one image's forward pass, 2 per multiply-add.
 
-    Convolutions and linear layers are counted; what is element by element is not, being a
-    hundredth of it. A training step costs three times as much: forward, and backward twice over.
+    Convolutions and matrix products are counted, whatever module or function calls them; what is
+    element by element is not, being a hundredth of it. A training step costs at most three times
+    as much: forward, and backward twice over, but for the gradient of the images themselves, which
+    nobody needs (`docs/architectures.md` has the difference). Counted on a plain model: what
+    `torch.compile` has compiled is out of sight.
     """
-    total = 0
+    counter = FlopCounterMode(display=False)
+    like = next(model.parameters())  # for its device and its number format
+    x_NCHW = torch.zeros(1, input.channels, input.height, input.width).to(like)
+    with _evaluating(model), _attention_in_the_open(), counter:
+        model(x_NCHW)
+    return int(counter.get_total_flops())
 
-    def count(module: nn.Module, _inputs: object, output: Tensor) -> None:
-        nonlocal total
-        weight = module.weight
-        assert isinstance(weight, Tensor)
-        positions = output.numel() // weight.shape[0]  # places at which the whole kernel is used
-        total += 2 * weight.numel() * positions
 
-    layers = [m for m in model.modules() if isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Linear))]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
-    modes = {module: module.training for module in model.modules()}
-    image = torch.zeros(1, input.channels, input.height, input.width)
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()(image.to(next(model.parameters())))  # its device and its number format
+        model.eval()
+        yield
     finally:
-        for module, mode in modes.items():
+        for module, mode in modes:
             module.training = mode
-        for hook in hooks:
-            hook.remove()
-    return total
+
+
+@contextmanager
+def _attention_in_the_open() -> Iterator[None]:
+    """Attention as plain matrix products: of its fused kernels, the counter knows only some."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)

@@ -1,8 +1,9 @@
 """Residual networks (He et al. 2015) with the CIFAR stem: a 3x3 convolution and no pooling.
 
-`resnet18` has torchvision's layers, names and initialisation behind that stem; `resnet20s` is the
-thin network of the paper's section 4.2 with parameter-free shortcuts (option A), initialised as
-the published LURE code does. Both end in a global average, so they take any side from 8 px.
+`resnet18` has torchvision's layers, names and initialisation behind that stem; `resnet20s` to
+`resnet110s` are the thin networks of the paper's section 4.2 with parameter-free shortcuts
+(option A), initialised as the published LURE code does. All end in a global average, so they take
+any side from 8 px.
 
 Legend: N images, C channels, H height, W width.
 """
@@ -10,6 +11,7 @@ Legend: N images, C channels, H height, W width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,13 +28,17 @@ def resnet18(input: InputSpec, classes: int) -> nn.Module:
     return model
 
 
-def resnet20s(input: InputSpec, classes: int) -> nn.Module:
-    widths = (16, 32, 64)
-    model = ResNet(input.channels, classes, widths=widths, blocks=3, shortcut=Padding)
+def thin(input: InputSpec, classes: int, *, depth: int) -> nn.Module:
+    """A network of 6n + 2 weighted layers: three stages of n blocks, 16 to 64 channels wide."""
+    widths, blocks = (16, 32, 64), (depth - 2) // 6
+    model = ResNet(input.channels, classes, widths=widths, blocks=blocks, shortcut=Padding)
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight)
     return model
+
+
+THIN = {f"resnet{depth}s": partial(thin, depth=depth) for depth in (20, 32, 44, 56, 110)}
 
 
 class Projection(nn.Sequential):

@@ -14,6 +14,7 @@ from lure_core import models
 from lure_core.config import InputSpec
 from lure_core.errors import ConfigError
 from lure_core.rng import forked
+from tests.lure_core.models.golden_losses import SMALL_VIT
 
 SPEC = InputSpec(3, 16, 16)
 
@@ -32,7 +33,7 @@ def linear(inside: int, outside: int, *, bias: bool = True, seed: int = 0) -> nn
         return nn.Sequential(nn.Flatten(), nn.Linear(inside, outside, bias=bias))
 
 
-@pytest.mark.parametrize("architecture", ["resnet20s", "mlp"])
+@pytest.mark.parametrize("architecture", ["resnet20s", "mlp", "vgg11_bn", SMALL_VIT])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_old_logits_keep_every_bit(architecture: str, channels_last: bool) -> None:
     layout = torch.channels_last if channels_last else torch.contiguous_format

@@ -9,13 +9,11 @@ from torchvision.models import resnet18 as torchvision_resnet18
 
 from lure_core import models
 from lure_core.config import InputSpec
-from lure_core.errors import UnknownArchitecture
-from lure_core.models.cost import forward_flops
 from lure_core.rng import forked
 from tests.lure_core.making import create_net, same
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "resnet20s"])
+@pytest.mark.parametrize("architecture", ["mlp", "resnet18", "resnet20s", "vgg11_bn"])
 @pytest.mark.parametrize(("channels", "height", "width"), [(1, 8, 8), (3, 9, 13), (3, 32, 32)])
 def test_any_input_gives_logits_in_both_modes(
     architecture: str, channels: int, height: int, width: int
@@ -27,11 +25,11 @@ def test_any_input_gives_logits_in_both_modes(
     assert model.eval()(x[:1]).shape == (1, 7)
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "resnet20s"])
+@pytest.mark.parametrize("architecture", ["mlp", "resnet18", "resnet20s", "vgg11_bn"])
 def test_a_seed_is_a_model(architecture: str) -> None:
     one, again, other = (create_net(seed, architecture).state_dict() for seed in (4, 4, 5))
     assert same(one, again)
-    assert not torch.equal(one["conv1.weight"], other["conv1.weight"])
+    assert not same(one, other)
 
 
 def test_resnet18_is_torchvisions_behind_another_stem() -> None:
@@ -60,21 +58,28 @@ def test_sizes_are_the_known_ones() -> None:
         return sum(p.numel() for p in model.parameters())
 
     assert count("resnet20s") == 269_722
+    assert count("resnet32s") == 464_154
+    assert count("resnet44s") == 658_586
+    assert count("resnet56s") == 853_018
+    assert count("resnet110s") == 1_727_962  # He et al. 2015, table 6: 0.27 M to 1.7 M
     assert count("resnet18") == 11_173_962
+    assert count("vgg16_bn") == 14_728_266
 
 
-def test_flops_are_twice_the_multiply_adds() -> None:
-    spec = InputSpec(3, 32, 32)
-    model = models.build("resnet18", classes=10, input=spec, seed=0)
-    assert forward_flops(model, spec) == 2 * 555_422_720
-    assert model.training
-    with forked(0):
-        small = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(128, 5))
-    assert forward_flops(small, InputSpec(1, 8, 8)) == 2 * (9 * 2 * 64 + 128 * 5)
+def test_the_pilots_mlp() -> None:
+    model = models.build("mlp", classes=10, input=InputSpec(1, 8, 8), seed=3)
+    shapes = [tuple(p.shape) for p in model.parameters()]
+    assert shapes == [(100, 64), (100,), (100, 100), (100,), (10, 100), (10,)]
+    assert not any(isinstance(m, nn.BatchNorm1d) for m in model.modules())
+    with forked(3):
+        first = nn.Linear(64, 100)  # PyTorch's own initialisation, and no draw before it
+    assert torch.equal(model.get_parameter("1.weight"), first.weight)
 
 
-def test_an_unknown_name_lists_the_near_ones() -> None:
-    with pytest.raises(UnknownArchitecture, match="resnet20s") as caught:
-        models.build("resnet20", classes=2, input=InputSpec(1, 8, 8), seed=0)
-    assert "resnet20s" in caught.value.near
-    assert models.known() == ["mlp", "resnet18", "resnet20s"]
+def test_the_registry() -> None:
+    thin = {f"resnet{depth}s" for depth in (20, 32, 44, 56, 110)}
+    residual = {f"resnet{depth}" for depth in (18, 34, 50, 101, 152)}
+    wide = {"wide_resnet50_2", "wide_resnet101_2", "resnext50_32x4d"}
+    vgg = {f"vgg{depth}_bn" for depth in (11, 13, 16, 19)}
+    assert models.known() == sorted(models.known())
+    assert {"mlp", *thin, *residual, *wide, *vgg} <= set(models.known())
