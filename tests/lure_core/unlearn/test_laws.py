@@ -231,3 +231,20 @@ def test_torchvisions_vision_transformer_is_taken(strategy: str) -> None:
     changed = sum(int((before[name] != p).sum()) for name, p in model.named_parameters())
     assert changed <= report.reset <= 1.05 * changed
     assert (changed > 0) is (strategy != "warm")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("strategy", "kind"), PAIRS)
+def test_the_data_may_lie_elsewhere(strategy: str, kind: str) -> None:
+    """Model and fresh model on the GPU, the images on the CPU: batch by batch they are moved."""
+    model, new = old(kind).to("cuda"), create(kind, 2).to("cuda")
+    optimizer = with_memory(model, torch.optim.SGD)
+    chosen = unlearn.strategy(Unlearn.from_dict({"strategy": strategy}), probe)
+    report = chosen.apply(model, new, create_batches(40), generator(3), optimizer)
+    on_cpu, told = forget(strategy, kind)
+    assert {value.device.type for value in model.state_dict().values()} == {"cuda"}
+    assert (report.counted, report.subset_images) == (told.counted, told.subset_images)
+    assert report.reset == pytest.approx(told.reset, rel=0.01)
+    if strategy in ("warm", "scratch", "random-reset", "last-layer", "later-layers"):
+        for name, parameter in model.named_parameters():
+            assert torch.equal(parameter.cpu(), on_cpu.get_parameter(name))
