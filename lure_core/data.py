@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -149,11 +150,18 @@ def _pixel_counts(images_NCHW: Tensor) -> Tensor:
 
 
 def normalise(images_NCHW: Tensor, by: Normalisation) -> Tensor:
-    """Raw pixels as the float32 that a model takes."""
-    shape = (1, len(by.mean), 1, 1)
-    mean = torch.tensor(by.mean, device=images_NCHW.device).view(shape)
-    std = torch.tensor(by.std, device=images_NCHW.device).view(shape)
-    return images_NCHW.float().mul_(1 / (255 * std)).sub_(mean / std)
+    """Raw pixels as the float32 that a model takes; the pixels stay as they are."""
+    scale, shift = _scale_and_shift(by, images_NCHW.device)
+    return images_NCHW.to(torch.float32, copy=True).mul_(scale).sub_(shift)
+
+
+@lru_cache(maxsize=64)
+def _scale_and_shift(by: Normalisation, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Kept, because to copy them to a GPU makes it wait, and every step would."""
+    with torch.inference_mode(mode=False):  # or else no gradient could ever go through
+        mean = torch.tensor(by.mean, device=device).view(1, -1, 1, 1)
+        std = torch.tensor(by.std, device=device).view(1, -1, 1, 1)
+        return 1 / (255 * std), mean / std
 
 
 def spans(count: int, size: int) -> list[slice]:

@@ -66,13 +66,14 @@ class Precision:
 
 
 def device_of(name: str) -> torch.device:
-    """Resolve "auto": the first CUDA device, or else the CPU.
+    """Resolve "auto": the current CUDA device (the first, unless set), or else the CPU.
 
     Raises:
         ConfigError: The device is not there.
     """
     if name == "auto":
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+        on_gpu = torch.cuda.is_available()
+        return torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"cycle.device: this machine has no {name}; use auto or cpu")

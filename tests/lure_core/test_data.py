@@ -183,3 +183,15 @@ def test_normalise_leaves_the_pixels_alone() -> None:
     before = images.clone()
     assert data.normalise(images, Normalisation((0.5,), (0.5,))).dtype == torch.float32
     assert torch.equal(images, before)
+
+
+def test_gradients_go_through_pixels_that_were_normalised_in_inference_mode_before() -> None:
+    by = Normalisation((0.21,), (0.34,))
+    images = torch.rand(2, 1, 8, 8, generator=generator(0)) * 255
+    with torch.inference_mode():
+        expected = data.normalise(images, by)
+    images.requires_grad_()
+    again = data.normalise(images, by)
+    again.sum().backward()
+    torch.testing.assert_close(again.detach(), expected)
+    torch.testing.assert_close(images.grad, torch.full_like(images, 1 / (255 * 0.34)))
