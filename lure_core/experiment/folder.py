@@ -41,15 +41,11 @@ def claim(settings: Experiment, names: Iterable[str]) -> Path:
         ConfigError: Its runs were made with other settings; says which.
     """
     folder = Path(settings.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / WORK).mkdir(exist_ok=True)
+    (folder / WORK).mkdir(parents=True, exist_ok=True)
     facts = _facts(settings, names)
     path = folder / _FACTS
     if path.exists():
-        known = json.loads(path.read_text())
-        _compare(folder, known["settings"], facts["settings"], "experiment.")
-        _compare(folder, known["methods"], facts["methods"], "the method ")
-        facts["methods"] = known["methods"] | facts["methods"]
+        facts["methods"] = _agreed(folder, json.loads(path.read_text()), facts)
     replace_with(path, (json.dumps(facts, indent=1) + "\n").encode())
     return folder
 
@@ -59,6 +55,21 @@ def replace_with(path: Path, content: bytes) -> None:
     beside = path.with_name(f"{path.name}.{os.getpid()}.new")
     beside.write_bytes(content)
     beside.replace(path)
+
+
+def _agreed(folder: Path, known: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """All methods' definitions, if nothing contradicts what was run; else raises."""
+    methods: dict[str, Any] = known["methods"] | now["methods"]
+    try:
+        _compare(folder, known["settings"], now["settings"], "experiment.")
+        _compare(folder, known["methods"], now["methods"], "the method ")
+    except ConfigError:
+        if (folder / RECORDS).exists():
+            raise
+        for path in (folder / WORK).iterdir():  # nothing was finished: it begins anew
+            path.unlink()
+        methods = now["methods"]
+    return methods
 
 
 def _facts(settings: Experiment, names: Iterable[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lure_core.config import CycleConfig, Recipe, Replay, Unlearn
@@ -25,24 +25,20 @@ from lure_core.rng import derive_seed
 from lure_core.types import CycleResult, Start
 
 
-def follow(run: Run, settings: Experiment, folder: Path) -> Iterator[Record]:
-    """Learn a run's chunks from where it was left; gives the records of all of them."""
-    stream = open_stream(settings, seed=run.seed, noise=run.noise)
-    desk = _desk(run.id, settings, folder)
-    standing = desk.standing() or _shared_first(run, settings, folder, stream)
-    yield from standing.records
-    for chunk in range(len(standing.records) + 1, len(stream.chunks) + 1):
-        standing = _next(run, settings, stream, desk=desk, standing=standing)
-        desk.keep(standing)
-        assert standing.records[-1].chunk == chunk
-        yield standing.records[-1]
+@dataclass(frozen=True)
+class First:
+    """The first chunk of a run, which all runs that begin alike share."""
+
+    run: Run
 
 
-def learn_first(run: Run, settings: Experiment, folder: Path) -> Iterator[Record]:
-    """Learn the run's first chunk for all runs that begin alike, unless it is there already."""
-    stream = open_stream(settings, seed=run.seed, noise=run.noise)
-    _shared_first(run, settings, folder, stream)
-    yield from ()
+def work(task: Run | First, settings: Experiment, folder: Path) -> Iterator[Record]:
+    """Do a task from where it was left; of a run give the records of all its chunks."""
+    if isinstance(task, Run):
+        yield from _follow(task, settings, folder)
+    else:
+        stream = open_stream(settings, seed=task.run.seed, noise=task.run.noise)
+        _shared_first(task.run, settings, folder, stream)
 
 
 def first_name(run: Run, settings: Experiment) -> str:
@@ -60,6 +56,17 @@ def tidy(run: Run, settings: Experiment, folder: Path) -> None:
 def tidy_first(run: Run, settings: Experiment, folder: Path) -> None:
     """When no run is left that begins as this one, nobody needs its first chunk."""
     _desk(first_name(run, settings), settings, folder).clear()
+
+
+def _follow(run: Run, settings: Experiment, folder: Path) -> Iterator[Record]:
+    stream = open_stream(settings, seed=run.seed, noise=run.noise)
+    desk = _desk(run.id, settings, folder)
+    standing = desk.standing() or _shared_first(run, settings, folder, stream)
+    yield from standing.records
+    while not standing.records[-1].last:
+        standing = _next(run, settings, stream, desk=desk, standing=standing)
+        desk.keep(standing)
+        yield standing.records[-1]
 
 
 def _shared_first(run: Run, settings: Experiment, folder: Path, stream: ChunkStream) -> Standing:

@@ -7,7 +7,7 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -98,18 +98,24 @@ def _hire(work: Callable[[T], Iterable[M]], threads: int) -> _Worker:
 
 
 def _serve(pipe: Connection, work: Callable[[T], Iterable[M]], threads: int) -> None:
-    """A worker's life: tasks in, results out, until there are no more, or nobody to tell."""
+    """A worker's life."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+        work_off(pipe, work)
+
+
+def work_off(pipe: Connection, work: Callable[[T], Iterable[M]]) -> None:
+    """Tasks in, results out, until there are no more, or one fails."""
     try:
         while (task := pipe.recv()) is not None:
             for result in work(*task):
                 pipe.send(("result", result))
             pipe.send(("done", None))
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        return
     except CoreError as error:
         pipe.send(("error", str(error)))
+    except (EOFError, BrokenPipeError):
+        raise
     except Exception:  # noqa: BLE001 it is told, and raised, on the other side
         pipe.send(("error", traceback.format_exc()))
 

@@ -36,12 +36,12 @@ def run(settings: Experiment, listeners: Sequence[Listener] = ()) -> list[Record
     for listener in listeners:
         listener.begin(todo)
     first = _one_of_each(todo, settings)
-    spreading = partial(spread, jobs=settings.jobs, threads=settings.threads)
-    for _ in spreading(partial(lineage.learn_first, settings=settings, folder=folder), first):
-        raise AssertionError("a first chunk is told of by the runs that share it")
-    followed = spreading(partial(lineage.follow, settings=settings, folder=folder), todo)
-    with closing(followed):
-        for record in followed:
+    # All first chunks before any run: by then, most likely, the ones wanted next are done.
+    tasks = [*map(lineage.First, first), *todo]
+    work = partial(lineage.work, settings=settings, folder=folder)
+    records = spread(work, tasks, jobs=settings.jobs, threads=settings.threads)
+    with closing(records):
+        for record in records:
             _note(record, journal, settings, folder)
             for listener in listeners:
                 listener.tell(record)
