@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -22,21 +22,26 @@ OPEN = "open"
 _ANY_INPUT = {"channels": 3, "height": 32, "width": 32}  # to judge each member by itself
 
 
-def stream_of(wanted: NewStream) -> Stream:
+def stream_of(wanted: NewStream, *, packages: Collection[str] = ()) -> Stream:
     """The row of a new stream, with every default filled in.
+
+    Args:
+        wanted: As the client asks for it.
+        packages: Those whose models may be asked for, as `package.module:factory`.
 
     Raises:
         Invalid: Something is unknown, missing or out of its range.
     """
     faults: list[Fault] = []
     _known(wanted.model_extra or {}, NewStream.model_fields, "", faults)
-    _architecture(wanted.architecture, faults)
     recipe, unlearn = _recipe(wanted.recipe, faults)
+    spec = None if wanted.input is None else _input(wanted.input, faults)
+    _architecture(wanted.architecture, spec, packages, faults)
     stream = Stream(
         name=wanted.name,
         classes=None if wanted.classes in (None, OPEN) else _classes(wanted.classes, faults),
         open_classes=wanted.classes == OPEN,
-        input=None if wanted.input is None else _input(wanted.input, faults),
+        input=spec,
         architecture=wanted.architecture,
         recipe=recipe,
         policies=_policies(wanted.policies, faults, bases={Unlearn.section: unlearn}),
@@ -48,14 +53,19 @@ def stream_of(wanted: NewStream) -> Stream:
     return stream
 
 
-def _architecture(name: Any, faults: list[Fault]) -> None:
+def _architecture(
+    name: Any, spec: Mapping[str, Any] | None, packages: Collection[str], faults: list[Fault]
+) -> None:
+    known = f"{', '.join(models.known())}, and torchvision's classification models"
     if not isinstance(name, str):
-        faults.append(Fault("/architecture", f"must be one of {', '.join(models.known())}"))
+        faults.append(Fault("/architecture", f"must be the name of a model: {known}"))
         return
     try:
-        models.require(name)
+        models.require(name, input=InputSpec.from_dict(spec) if spec else None, allowed=packages)
     except UnknownArchitecture as error:
-        faults.append(Fault("/architecture", f"{error}; known are {', '.join(models.known())}"))
+        faults.append(Fault("/architecture", f"{error}; known are {known}"))
+    except ConfigError as error:
+        faults.append(Fault("/architecture", str(error)))
 
 
 def _classes(classes: Any, faults: list[Fault]) -> list[str]:
@@ -89,7 +99,11 @@ def _recipe(wanted: Any, faults: list[Fault]) -> tuple[dict[str, Any], dict[str,
     `"frugal"` is the same as `{"name": "frugal"}`; members beside the name overrule what it says.
     """
     given = {"name": wanted} if isinstance(wanted, str) else {} if wanted is None else wanted
-    if not isinstance(given, Mapping) or "name" not in given:
+    if not isinstance(given, Mapping):
+        names = ", ".join(presets.PRESETS)
+        faults.append(Fault("/recipe", f"must be an object, or the name of a recipe: {names}"))
+        return {}, {}
+    if "name" not in given:
         return _section(Recipe, given, "/recipe", faults), {}
     named, unlearn = Recipe(), Unlearn()
     try:

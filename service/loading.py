@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
 import structlog
 
+from lure_core import models
 from lure_core.checkpoint import load_classifier
 from lure_core.errors import BadCheckpoint, CoreError
 from service.counters import Counters
@@ -44,10 +45,11 @@ class Rest:
     seconds: float
 
 
-def load(blobs: Blobs, stream: str, version: Version) -> Served:
+def load(blobs: Blobs, stream: str, version: Version, packages: Collection[str]) -> Served:
     """Read, verify and warm up a version; takes a while, and belongs in a thread.
 
     Raises:
+        ConfigError: Its model is of a package that is not among those.
         BlobMissing: Its bytes are not there.
         BlobDamaged: They do not have their digest.
         BadCheckpoint: Weights and sidecar do not fit together.
@@ -55,6 +57,7 @@ def load(blobs: Blobs, stream: str, version: Version) -> Served:
     sidecar = json.loads(blobs.read(version.sidecar_digest))
     if sidecar.get("weights_sha256") != version.digest:
         raise BadCheckpoint(f"the sidecar of version {version.version} is that of other weights")
+    models.require(str(sidecar.get("architecture")), allowed=packages)
     classifier = load_classifier(blobs.read(version.digest), sidecar)
     classifier.warm_up()
     return Served(
@@ -71,10 +74,17 @@ class Library:
     """Finds the version that a request asks for; what is not in memory is loaded and pinned."""
 
     def __init__(
-        self, database: Database, blobs: Blobs, *, slots: Slots, counters: Counters
+        self,
+        database: Database,
+        blobs: Blobs,
+        *,
+        slots: Slots,
+        counters: Counters,
+        packages: Collection[str] = (),
     ) -> None:
         self._database = database
         self._blobs = blobs
+        self._packages = packages
         self._slots = slots
         self.counters = counters
         self._loading: dict[Key, asyncio.Task[Served]] = {}
@@ -171,7 +181,7 @@ class Library:
 
     async def _read(self, key: Key, version: Version) -> Served:
         try:
-            served = await self._loaders.run(load, self._blobs, key[0], version)
+            served = await self._loaders.run(load, self._blobs, key[0], version, self._packages)
         except (StoreError, CoreError, OSError) as error:
             raise self._failed(key, error) from error
         except Exception as error:  # of whatever kind, it must not be tried again at once

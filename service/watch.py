@@ -46,7 +46,13 @@ class Watch:
         self.replica_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.slots = Slots()
         self.counters = Counters()
-        self.library = Library(database, blobs, slots=self.slots, counters=self.counters)
+        self.library = Library(
+            database,
+            blobs,
+            slots=self.slots,
+            counters=self.counters,
+            packages=settings.packages,
+        )
         self._threads = Threads("watch", _THREADS)
         self.tail = Tail(database, threads=self._threads, poll_s=settings.poll_s)
         self.predictor = Predictor()

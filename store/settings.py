@@ -24,8 +24,18 @@ class StoreSettings(BaseSettings):
     gc_s: float = Field(60.0, gt=0, description="Seconds between two collections of garbage")
     max_members: int = Field(200_000, gt=0, description="Most images in one chunk")
     max_unpacked_bytes: int = Field(8 << 30, gt=0, description="Most bytes in one chunk, unpacked")
+    model_packages: str = Field(
+        default="",
+        description="Packages, comma-separated, whose models streams may ask for, as"
+        " package.module:factory; their code is run",
+    )
     log_json: bool = Field(default=True, description="Logs as JSON lines; false for people")
     log_level: str = Field(default="INFO", description="Least level that is logged")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages of `model_packages`; none unless stated."""
+        return tuple(name.strip() for name in self.model_packages.split(",") if name.strip())
 
     @property
     def redis_client_url(self) -> str:

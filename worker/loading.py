@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lure_core import data
+from lure_core import data, models
 from lure_core.config import CycleConfig, InputSpec, Normalisation, Recipe, Replay, Unlearn
 from lure_core.cycle import Checkpoint, CycleData
 from lure_core.rng import derive_seed
@@ -57,16 +57,23 @@ def open_work(context: Context, claim: cycles.Claim) -> Work:
 
 
 def load(context: Context, claim: cycles.Claim, work: Work) -> Task:
-    """Map the chunk files, read the parent's bytes, and fix what the stream leaves open."""
+    """Map the chunk files, read the parent's bytes, and fix what the stream leaves open.
+
+    Raises:
+        ConfigError: The stream's model takes no such images, or this worker may not import it.
+        UnknownArchitecture: The model is not there any more.
+    """
     stream = work.stream
     assert stream.classes is not None, "admission fixes the class list"
     assert stream.input is not None, "admission fixes the input"
+    spec, packages = InputSpec.from_dict(stream.input), context.settings.packages
+    models.require(stream.architecture, input=spec, allowed=packages)
     new = data.load(_paths(context, work.new), stream.classes)
     past = data.load(_paths(context, work.past), stream.classes)
     config = CycleConfig(
         architecture=stream.architecture,
         classes=tuple(stream.classes),
-        input=InputSpec.from_dict(stream.input),
+        input=spec,
         normalisation=_normalisation(context, claim, stream, new),
         recipe=Recipe.from_dict(stream.recipe),
         unlearn=Unlearn.from_dict(stream.policies["unlearn"]),

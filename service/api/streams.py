@@ -41,7 +41,7 @@ def create_stream(
     wanted: NewStream, key: KeyDep, database: DatabaseDep, settings: SettingsDep
 ) -> JSONResponse:
     """`{"name": "x"}` is enough: classes and input size then come from the first chunk."""
-    stream = blueprint.stream_of(wanted)
+    stream = blueprint.stream_of(wanted, packages=settings.packages)
     fingerprint = _fingerprint(wanted)
     if key and (earlier := _earlier(database, key, fingerprint)):
         return idempotency.response(earlier, replayed=True)

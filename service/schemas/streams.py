@@ -57,7 +57,11 @@ class NewStream(BaseModel):
     input: Loose = Field(
         None, description="{channels, height, width}; null: the first chunk fixes it"
     )
-    architecture: Loose = Field("resnet18", description="resnet18 or resnet20s")
+    architecture: Loose = Field(
+        "resnet18",
+        description="Such as resnet18, resnet20s, vgg16_bn; torchvision's classification models by"
+        " their names; package.module:factory where the operator allows the package",
+    )
     recipe: Loose = Field(
         None,
         description="How a model is trained; each member has a default. Or the name of a recipe:"

@@ -40,11 +40,17 @@ def digits_stream(database: Database, name: str = "digits") -> Stream:
 
 
 def learned(
-    database: Database, blobs: Blobs, stream: Stream, *, seed: int = 0, champion: bool = True
+    database: Database,
+    blobs: Blobs,
+    stream: Stream,
+    *,
+    seed: int = 0,
+    champion: bool = True,
+    architecture: str = "resnet20s",
 ) -> Version:
     """A version with real weights: those of a fresh model of that seed."""
     config = CycleConfig(
-        architecture="resnet20s",
+        architecture=architecture,
         classes=CLASSES,
         input=SPEC,
         normalisation=Normalisation(mean=(0.3,), std=(0.4,)),
@@ -53,7 +59,7 @@ def learned(
         seed=seed,
         device="cpu",
     )
-    model = models.build("resnet20s", classes=len(CLASSES), input=SPEC, seed=seed)
+    model = models.build(architecture, classes=len(CLASSES), input=SPEC, seed=seed)
     checkpoint = pack(model, config)
     fields: dict[str, Any] = {
         "digest": blobs.put_bytes(checkpoint.weights),

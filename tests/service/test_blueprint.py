@@ -22,6 +22,17 @@ from store.models import Stream
         ({"name": "x", "recipe": 3}, "/recipe", "object"),
         ({"name": "x", "architecture": "resnet19"}, "/architecture", "did you mean resnet18"),
         ({"name": "x", "architecture": None}, "/architecture", "resnet20s"),
+        ({"name": "x", "architecture": "os:system"}, "/architecture", "'os' are not allowed here"),
+        ({"name": "x", "architecture": "os"}, "/architecture", "unknown architecture"),
+        (
+            {
+                "name": "x",
+                "architecture": "vit_b_16",
+                "input": {"channels": 3, "height": 30, "width": 30},
+            },
+            "/architecture",
+            "multiple of 16",
+        ),
         ({"name": "x", "classes": "opened"}, "/classes", 'class names, "open" or null'),
         ({"name": "x", "classes": []}, "/classes", "list"),
         ({"name": "x", "classes": ["a", "a"]}, "/classes/1", "same name"),
@@ -89,3 +100,14 @@ def test_what_is_stated_beside_a_name_overrules_it(monkeypatch: pytest.MonkeyPat
     recipe, unlearn = Recipe.from_dict(stream.recipe), Unlearn.from_dict(stream.policies["unlearn"])
     assert (recipe.epochs, recipe.ema, recipe.seed, stream.seed) == (3, 0.9, 5, 5)
     assert (unlearn.strategy, unlearn.scale) == ("dash", "paper")
+
+
+def test_a_model_of_ones_own_is_taken_from_the_packages_that_are_allowed() -> None:
+    wanted = NewStream.model_validate({"name": "x", "architecture": "lure_core.models.mlp:mlp"})
+    assert blueprint.stream_of(wanted, packages=["lure_core"]).architecture.endswith(":mlp")
+    for packages in ((), ("lure_core.data",), ("lure",)):
+        with pytest.raises(Invalid, match="not allowed here"):
+            blueprint.stream_of(wanted, packages=packages)
+    near = NewStream.model_validate({"name": "x", "architecture": "lure_core.models.mlp:mpl"})
+    with pytest.raises(Invalid, match=r"did you mean lure_core\.models\.mlp:mlp\?"):
+        blueprint.stream_of(near, packages=["lure_core"])
