@@ -131,11 +131,11 @@ def test_an_interrupt_says_that_the_same_command_goes_on(
 def run_in_a_shell(line: str, less: str) -> None:
     """As it would be pasted, continued lines and all."""
     script = f"{shlex.quote(sys.executable)} -m lure_core.experiment {line.strip()} {less}\n"
-    subprocess.run(["bash", "-euc", script], check=True, timeout=1200)
+    subprocess.run(["bash", "-euc", script], check=True, timeout=2400)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_the_readmes_cifar_line_runs_from_a_shell(tmp_path: Path) -> None:
     """All eight mega-batches with ResNet-18; only fewer images and epochs."""
     write_cifar10(tmp_path / "data", train=128, test=20)
@@ -145,7 +145,7 @@ def test_the_readmes_cifar_line_runs_from_a_shell(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_the_readmes_imagenet_line_runs_from_a_shell(tmp_path: Path) -> None:
     """All eight mega-batches with ResNet-50 at 224 px, which the published code refuses."""
     imagenet = generated_imagenet(tmp_path / "imagenet", train=4, val=1)
