@@ -18,11 +18,13 @@ class Preset:
     Attributes:
         recipe: Values of `Recipe`.
         unlearn: Values of `Unlearn`.
-        relearn: Share of the recipe's epochs that every chunk after the first is relearned for.
+        learn: Share of the recipe's epochs that the first chunk is learned for.
+        relearn: The same of every later chunk.
     """
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
     unlearn: Mapping[str, Any] = field(default_factory=dict)
+    learn: float = 1.0
     relearn: float = 1.0
 
 
@@ -43,8 +45,13 @@ PRESETS: Mapping[str, Preset] = {
         },
         unlearn={"strategy": "lure", "fraction": 0.2},
     ),
-    # The most accuracy for the compute.
-    "frugal": Preset(unlearn={"strategy": "lure"}, relearn=0.2),
+    # The most accuracy for the compute that was found; docs/results.md has its curve.
+    "frugal": Preset(
+        recipe={"schedule": "linear", "old_share": 0.5, "old_by": "loss"},
+        unlearn={"strategy": "fire", "scale": "init-norm"},
+        learn=1 / 3,
+        relearn=1 / 6,
+    ),
 }
 
 
@@ -60,10 +67,14 @@ def apply(name: str, recipe: Recipe, unlearn: Unlearn) -> tuple[Recipe, Unlearn]
     full = replace(recipe, **preset.recipe)
     relearned = replace(
         full,
-        learn_epochs=full.learn_epochs or full.epochs,
-        epochs=max(1, round(full.epochs * preset.relearn)),
+        learn_epochs=full.learn_epochs or _share(full.epochs, preset.learn),
+        epochs=_share(full.epochs, preset.relearn),
     )
     return relearned, replace(unlearn, **preset.unlearn)
+
+
+def _share(epochs: int, share: float) -> int:
+    return max(1, round(epochs * share))
 
 
 def near(name: str, known: Mapping[str, Any]) -> str:

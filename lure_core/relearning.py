@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -63,7 +64,8 @@ def thin_past(
         kept = subsample.keep_by_chance(count, wanted, draws)
     else:
         losses = _losses(parent, replayed.parts[:past], rows[:past], config, precision)
-        kept = subsample.keep_by_loss(losses, wanted, draws)
+        guess = math.log(len(config.classes))
+        kept = subsample.keep_by_loss(losses, wanted, draws, suspect_above=guess)
     chosen = torch.zeros(count, dtype=torch.bool)
     chosen[kept] = True
     masks = torch.split(chosen, [len(part) for part in rows[:past]])

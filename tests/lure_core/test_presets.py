@@ -24,15 +24,15 @@ def test_what_a_recipe_does_not_name_stays() -> None:
     assert (recipe.batch_size, recipe.momentum, unlearn.fraction) == (32, 0.8, 0.3)
 
 
-def test_the_frugal_recipe_learns_in_full_and_relearns_for_a_fifth() -> None:
+def test_the_frugal_recipe_learns_for_a_third_and_relearns_half_the_past_for_a_sixth() -> None:
     recipe, unlearn = presets.apply("frugal", RECIPE, UNLEARN)
-    assert (recipe.learn_epochs, recipe.epochs) == (30, 6)
-    assert unlearn.strategy == "lure"
+    assert (recipe.learn_epochs, recipe.epochs, recipe.old_share) == (10, 5, 0.5)
+    assert unlearn.strategy == "fire"
 
 
 def test_a_first_chunk_with_epochs_of_its_own_keeps_them() -> None:
     recipe, _ = presets.apply("frugal", Recipe(epochs=30, learn_epochs=40), UNLEARN)
-    assert (recipe.learn_epochs, recipe.epochs) == (40, 6)
+    assert (recipe.learn_epochs, recipe.epochs) == (40, 5)
 
 
 def test_relearning_takes_an_epoch_at_least() -> None:

@@ -68,3 +68,10 @@ def test_the_draw_is_the_generators() -> None:
     losses = torch.rand(50, generator=generator(1))
     one, again, other = (keep_by_loss(losses, 9, generator(s)).tolist() for s in (2, 2, 3))
     assert one == again != other
+
+
+def test_what_is_worse_than_a_guess_is_kept_last() -> None:
+    losses = torch.tensor([0.5, 3.0, 0.7, 9.0, 0.6])
+    for seed in range(20):
+        kept = keep_by_loss(losses, 3, generator(seed), suspect_above=2.3)
+        assert kept.tolist() == [0, 2, 4]
