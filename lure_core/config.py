@@ -119,6 +119,10 @@ StrategyName = Literal[
 ]
 
 
+_NO_CANDIDATES = {"auto", "dash", "lure-official"}
+"""What `auto` cannot try: itself, and those that look at all data where the others see the new."""
+
+
 @dataclass(frozen=True)
 class Unlearn(Section):
     """What is forgotten before relearning.
@@ -155,8 +159,9 @@ class Unlearn(Section):
             if getattr(self, factor) is not None:
                 self._within(factor, 0, 1)
         self._within("probe_share", 0, 1)
-        if not self.candidates or "auto" in self.candidates:
-            self._refuse("candidates", "must be one or more strategies, none of them auto")
+        if not self.candidates or set(self.candidates) & _NO_CANDIDATES:
+            words = f"must be one or more strategies, none of {', '.join(sorted(_NO_CANDIDATES))}"
+            self._refuse("candidates", words)
 
 
 @dataclass(frozen=True)

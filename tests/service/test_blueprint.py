@@ -52,7 +52,7 @@ from store.models import Stream
         (
             {"name": "x", "policies": {"unlearn": {"candidates": ["auto"]}}},
             "/policies/unlearn/candidates",
-            "none of them auto",
+            "none of auto, dash, lure-official",
         ),
         ({"name": "x", "recipe": "frugl"}, "/recipe", "did you mean frugal?"),
         ({"name": "x", "recipe": {"name": "quick"}}, "/recipe/name", "there are standard"),
