@@ -299,7 +299,9 @@ def test_pruning_trains_on_fewer_images_and_counts_them() -> None:
 
 def test_pruning_still_learns() -> None:
     _, epochs = fit(create_task(128, epochs=6, pruning=0.5), create_mlp())
-    assert [epoch.accuracy for epoch in epochs[::5]] == [0.25, 1.0]
+    assert epochs[-1].accuracy is not None
+    assert epochs[-1].accuracy > 0.9
+    assert epochs[-1].loss < 0.9 * epochs[0].loss
 
 
 def test_pruning_of_nearly_all_leaves_no_batch_of_one() -> None:
