@@ -112,6 +112,12 @@ def test_counting_leaves_the_model_as_it_was() -> None:
     assert torch.backends.mha.get_fastpath_enabled()
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_number_formats_cost_alike(dtype: torch.dtype) -> None:
+    input = InputSpec(1, 8, 8)
+    assert forward_flops(create_net().to(dtype), input) == forward_flops(create_net(), input)
+
+
 def test_a_grown_model_costs_what_the_wider_one_does() -> None:
     model, fresh = build("mlp"), models.build("mlp", classes=9, input=SMALL, seed=1)
     models.grow_head(model, fresh)
