@@ -11,6 +11,9 @@ from lure_core.experiment.record import Record
 from lure_core.experiment.statistics import Interval, interval
 from lure_core.experiment.summary import Row
 
+_DODGE = 0.05
+"""Of a chunk, between two methods."""
+
 Panel = tuple[float, str]
 """Noise and budget."""
 
@@ -42,10 +45,23 @@ def by_chunk(
     return {chunk: mean for chunk, mean in found.items() if mean}
 
 
-def curve(axis: Any, points: Mapping[int, Interval], look: Look) -> None:
-    x = list(points)
-    y = [found.mean for found in points.values()]
-    half = [found.half or 0.0 for found in points.values()]
-    low, high = ([m + sign * h for m, h in zip(y, half, strict=True)] for sign in (-1, 1))
-    axis.fill_between(x, low, high, color=look.colour, alpha=0.12, linewidth=0)
-    axis.plot(x, y, color=look.colour, marker=look.marker, linestyle=look.line)
+def curves(
+    axis: Any, found: Mapping[str, Mapping[int, Interval]], look: Mapping[str, Look]
+) -> None:
+    """A line for each method over the chunks; its intervals stand beside those of the others."""
+    for place, (method, points) in enumerate(found.items()):
+        shift = _DODGE * (place - (len(found) - 1) / 2)
+        x = [chunk + shift for chunk in points]
+        y = [at.mean for at in points.values()]
+        style = look[method]
+        axis.errorbar(
+            x,
+            y,
+            yerr=[at.half or 0.0 for at in points.values()],
+            color=style.colour,
+            elinewidth=0.6,
+            capsize=0,
+            linestyle="",
+            alpha=0.6,
+        )
+        axis.plot(x, y, color=style.colour, marker=style.marker, linestyle=style.line)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from lure_core.experiment.curves import Found, Panel, by_chunk, chunks_of, curve
+from lure_core.experiment.curves import Found, Panel, by_chunk, chunks_of, curves
 from lure_core.experiment.looks import Look, focus, grid, in_thousands, legend, panel_name
 from lure_core.experiment.plan import FULL
 from lure_core.experiment.record import Record
@@ -18,10 +19,9 @@ def accuracy(found: Found) -> Any:
     """Test accuracy after each chunk, with its interval."""
     figure, axes = grid(len(found.panels), f"{found.title}: test accuracy after each chunk")
     for axis, (panel, by_method) in zip(axes, found.panels.items(), strict=True):
-        curves = {m: by_chunk(records, _accuracy) for m, records in by_method.items()}
-        for method, points in curves.items():
-            curve(axis, points, found.look[method])
-        focus(axis, [at.mean for points in curves.values() for at in points.values()], high=100)
+        lines = {m: by_chunk(records, _accuracy) for m, records in by_method.items()}
+        curves(axis, lines, found.look)
+        focus(axis, [at.mean for points in lines.values() for at in points.values()], high=100)
         axis.set_xticks(chunks_of(by_method))
         axis.set(title=panel_name(*panel), xlabel="chunk", ylabel="test accuracy, %")
     legend(figure, [row.method for row in found.rows], found.look)
@@ -58,7 +58,10 @@ def pareto(found: Found) -> Any:
         _stairs(axis, best)
         focus(axis, [_point(row)[1] for row in rows], high=100)
         in_thousands(axis)
-        axis.set(title=panel_name(noise), xlabel="training FLOPs of all versions")
+        names = textwrap.fill(
+            f"frontier: {', '.join(map(_at_budget, best))}", 60, break_on_hyphens=False
+        )
+        axis.set(title=panel_name(noise), xlabel=f"training FLOPs of all versions\n{names}")
         axis.set_ylabel(f"mean test accuracy after chunks {FIRST_COUNTED}…, %")
     legend(figure, [row.method for row in found.rows], found.look)
     return figure
@@ -98,8 +101,7 @@ def _stairs(axis: Any, best: Sequence[Row]) -> None:
     x = [cost for cost, _ in points]
     y = [gain for _, gain in points]
     axis.step(x, y, where="post", color="#555555", linestyle=(0, (4, 2)), linewidth=1, zorder=1)
-    for row, point in zip(best, points, strict=True):
-        budget = "" if row.budget == FULL else f" at {row.budget}"
-        axis.annotate(
-            f"{row.method}{budget}", point, textcoords="offset points", xytext=(5, 5), fontsize=8
-        )
+
+
+def _at_budget(row: Row) -> str:
+    return row.method if row.budget == FULL else f"{row.method} at {row.budget}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from lure_core.experiment.curves import Found, by_chunk, chunks_of, curve
+from lure_core.experiment.curves import Found, by_chunk, chunks_of, curves
 from lure_core.experiment.looks import grid, legend, panel_name
 from lure_core.experiment.record import Record
 
@@ -51,16 +51,11 @@ def overlap(found: Found) -> Any | None:
         return None
     figure, axes = grid(len(panels), f"{found.title}: weights reset twice running")
     for axis, (panel, by_method) in zip(axes, panels.items(), strict=True):
-        for method, records in by_method.items():
-            curve(axis, by_chunk(records, _overlap), found.look[method])
+        curves(axis, {m: by_chunk(r, _overlap) for m, r in by_method.items()}, found.look)
+        for records in by_method.values():
             chance = by_chunk(records, _chance)
-            axis.plot(
-                list(chance),
-                [value.mean for value in chance.values()],
-                color="#555555",
-                linestyle=":",
-                linewidth=1,
-            )
+            means = [at.mean for at in chance.values()]
+            axis.plot(list(chance), means, color="#555555", linestyle=":", linewidth=1)
         axis.set_xticks(chunks_of(by_method)[2:])
         axis.set(title=panel_name(*panel), xlabel="chunk", ylim=(0, 100))
         axis.set_ylabel("reset the last time too, %")

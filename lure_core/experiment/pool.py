@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 import torch
 
 from lure_core.errors import CoreError
+from lure_core.experiment.notices import say_once
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -101,6 +102,7 @@ def _serve(pipe: Connection, work: Callable[[T], Iterable[M]], threads: int) -> 
     """A worker's life."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    say_once()
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         work_off(pipe, work)
 
