@@ -92,8 +92,9 @@ class Record:
         return self.chunk == self.chunks
 
     def same(self, other: Record) -> bool:
-        """Whether all but the seconds is equal."""
-        return replace(self, seconds={}) == replace(other, seconds={})
+        """Whether all but the seconds is equal; as JSON, where no number equals itself too."""
+        left, right = (json.dumps(replace(r, seconds={}).to_dict()) for r in (self, other))
+        return left == right
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -123,7 +124,7 @@ class Journal:
         known = self._of(record.run)
         if record.chunk in known and known[record.chunk].same(record):
             return False
-        line = json.dumps(record.to_dict(), allow_nan=False) + "\n"
+        line = json.dumps(record.to_dict()) + "\n"
         with self._path.open("ab") as file:
             file.write(line.encode())
             file.flush()

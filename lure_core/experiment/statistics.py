@@ -42,9 +42,11 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval | None:
-    """Of the mean of independent values; None where there are none."""
+    """Of the mean of independent values; None where there are none, NaN where one is."""
     if not values:
         return None
+    if not all(map(math.isfinite, values)):  # a run that diverged
+        return Interval(math.nan, None, len(values))
     mean, count = statistics.fmean(values), len(values)
     if count == 1:
         return Interval(mean, None, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_without_matplotlib_a_line_says_so(tmp_path: Path) -> None:
     text = report(settings, create_run(Run("lure", 0), 0.5, 0.6, 0.7))
     assert "No figures: matplotlib is not installed (pip install matplotlib)." in text
     assert list(tmp_path.glob("*.png")) == []
+
+
+def test_a_diverged_run_spoils_its_own_figures_only(tmp_path: Path) -> None:
+    settings = create_experiment(tmp_path, seeds=[0, 1])
+    sick = create_run(Run("lure", 1), 0.1, 0.1, ece=math.nan)
+    text = report(settings, [*create_run(Run("lure", 0), 0.5, 0.6), *sick])
+    (line,) = (line for line in text.splitlines() if line.startswith("lure"))
+    assert " 35.00 " in line
+    assert " nan " in (tmp_path / "summary.md").read_text()
 
 
 def test_while_no_run_is_finished_there_is_no_table(tmp_path: Path) -> None:

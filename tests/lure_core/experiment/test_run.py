@@ -150,6 +150,14 @@ def test_robustness_is_measured_at_the_end_where_asked_for(tmp_path: Path) -> No
     assert last.robustness["images"] == 20
 
 
+def test_a_run_that_diverges_is_recorded_as_it_is(tmp_path: Path) -> None:
+    settings = create_experiment(tmp_path, recipe={"learning_rate": 100.0, "epochs": 8})
+    records = run.run(settings)
+    assert len(records) == 3
+    assert records[-1].accuracy < 0.3
+    assert same(run.run(settings), records)
+
+
 def test_listeners_hear_of_the_runs_and_of_every_record(tmp_path: Path) -> None:
     class Ear:
         def __init__(self) -> None:

@@ -43,6 +43,13 @@ def test_one_value_has_a_mean_and_no_interval() -> None:
     )
 
 
+def test_what_is_no_number_makes_the_mean_none_either() -> None:
+    found = interval([0.5, math.nan, 0.7])
+    assert found is not None
+    assert math.isnan(found.mean)
+    assert found.half is None
+
+
 def test_no_value_has_nothing() -> None:
     assert interval([]) is None
     assert paired({1: 0.5}, {2: 0.5}) is None
