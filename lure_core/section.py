@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, ge
 
 from lure_core.errors import ConfigError
 
-
 _resolved: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 """Kept: an experiment builds sections by the thousand, and resolving takes a millisecond."""
 
