@@ -274,6 +274,9 @@ def _settle(learning: Learning, task: Task) -> None:
 
 
 def _part(samples: Samples, world: World) -> Samples:
+    """This process's share; alone, the samples themselves."""
+    if world.size == 1:
+        return samples
     at = world.part(len(samples))
     return samples.take(torch.arange(at.start, at.stop, device=samples.labels.device))
 

@@ -186,7 +186,7 @@ class Workbench:
         """What was computed, by purpose; see `CycleResult.flops`."""
         report, later = self.notes.unlearn, self.start.parent is not None
         forwards = {
-            "relearn": 3 * self.learning.seen,
+            "relearn": 3 * self.learning.seen + self.learning.estimated_on,
             "select": self.learning.epoch * len(self.task.select),
             "subsample": relearning.scored(self.replayed, self.config) if later else 0,
             "prequential": sum(map(len, self.data.new)) if later else 0,
