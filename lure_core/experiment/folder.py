@@ -21,6 +21,8 @@ from lure_core.experiment.settings import Experiment
 RECORDS = "records.jsonl"
 WORK = "work"
 _FACTS = "experiment.json"
+KEPT = (_FACTS, RECORDS, WORK)
+"""What an experiment is gone on with from."""
 
 _MAY_DIFFER = {
     *("methods", "seeds", "budgets", "label_noise", "controls", "custom"),

@@ -362,7 +362,8 @@ def kill(folder: Path, *, at: int, jobs: int) -> None:
     They hold its stdout, whose end is waited for.
     """
     command = [sys.executable, "-c", SUICIDE, str(folder), str(at), str(jobs)]
-    done = subprocess.run(command, capture_output=True, timeout=100, check=False)
+    root = Path(__file__).parents[3]
+    done = subprocess.run(command, cwd=root, capture_output=True, timeout=100, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
 
