@@ -110,3 +110,23 @@ def test_the_next_chunk_is_not_compiled_again() -> None:
     assert second.compile_seconds < 1 + first.compile_seconds / 4
     assert same(second.model.state_dict(), again.model.state_dict())
     assert second.compile_seconds <= second.seconds
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9, "pruning": 0.5}])
+def test_a_training_replayed_as_one_graph_on_a_gpu_is_the_plain_one(
+    options: dict[str, float],
+) -> None:
+    cuda = choose("fp32", device=torch.device("cuda"), flops=0)
+    curves = []
+    for compiles in (False, True):
+        task = create_task(200, compile=compiles, **options)
+        samples = create_samples(200)
+        feed = open_feed([samples], [torch.arange(200)], device=cuda.device, resident_mib=1)
+        task = replace(task, train=feed, select=task.select.to(cuda.device), precision=cuda)
+        learning = Learning.of(cuda.place(create_net()), task.recipe)
+        epochs: list[Epoch] = []
+        learn.fit(learning, task=task, on_epoch=epochs.append)
+        curves.append([epoch.loss for epoch in epochs])
+    assert curves[1] == pytest.approx(curves[0], rel=0.02)

@@ -196,3 +196,16 @@ def test_only_a_few_batches_are_read_ahead() -> None:
 def test_no_rows_no_batches() -> None:
     for opened in both(create_parts([4]), [torch.arange(4)]):
         assert list(opened.batches([])) == []
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_streamed_batches_are_those_of_the_resident_feed() -> None:
+    """Through pinned memory, which is used again while copies may still be under way."""
+    cuda = torch.device("cuda")
+    parts, rows = create_parts([200, 300]), [torch.arange(200), torch.arange(300)]
+    wanted = torch.randperm(500, generator=generator(1)).split(7)
+    resident = open_feed(parts, rows, device=cuda, resident_mib=1)
+    streamed = open_feed(parts, rows, device=cuda, resident_mib=0)
+    for left, right in zip(resident.batches(wanted), streamed.batches(wanted), strict=True):
+        assert right.images.is_cuda
+        assert equal(left, right)
