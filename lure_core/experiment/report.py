@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from lure_core.experiment import plan, plots, table
+from lure_core.experiment import plan, plots, table, verdict
 from lure_core.experiment.folder import replace_with
 from lure_core.experiment.record import Record
 from lure_core.experiment.settings import Experiment
@@ -24,8 +24,9 @@ def report(settings: Experiment, records: Sequence[Record]) -> str:
     if not rows:
         return "No run is finished yet.\n"
     title = title_of(settings, records[0])
-    replace_with(folder / "summary.md", table.markdown(rows, title=title).encode())
-    content = {"title": title, "rows": [row.to_dict() for row in rows]}
+    said = verdict.lines(rows, margin=verdict.margin_of(settings.dataset))
+    replace_with(folder / "summary.md", table.markdown(rows, title=title, verdict=said).encode())
+    content = {"title": title, "verdict": said, "rows": [row.to_dict() for row in rows]}
     replace_with(folder / "summary.json", (json.dumps(content, indent=1) + "\n").encode())
     if plots.available():
         drawn = plots.draw(folder, rows, records, title=title)
@@ -34,7 +35,7 @@ def report(settings: Experiment, records: Sequence[Record]) -> str:
         )
     else:
         last = f"In {folder}: records.jsonl, summary.md, summary.json. {NO_PLOTS}"
-    return f"{table.text(rows, title=title)}\n{last}\n"
+    return f"{table.text(rows, title=title, verdict=said)}\n{last}\n"
 
 
 def title_of(settings: Experiment, record: Record) -> str:

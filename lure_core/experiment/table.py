@@ -45,24 +45,24 @@ class Column:
     """Where there is room."""
 
 
-def text(rows: Sequence[Row], *, title: str) -> str:
-    """For a terminal of 120 columns."""
+def text(rows: Sequence[Row], *, title: str, verdict: Sequence[str] = ()) -> str:
+    """For a terminal of 120 columns; the verdict's sentences stand below the tables."""
     blocks = [title]
     for heading, found in _sections(rows):
         cells = [[column.heading for column in _COLUMNS]]
         cells += [[column.show(row) for column in _COLUMNS] for row in found]
         blocks.append("\n".join([heading, *_aligned(cells)]))
-    return "\n\n".join([*blocks, _wrapped(LEGEND)]) + "\n"
+    return "\n\n".join([*blocks, *map(_wrapped, [*verdict, LEGEND])]) + "\n"
 
 
-def markdown(rows: Sequence[Row], *, title: str) -> str:
+def markdown(rows: Sequence[Row], *, title: str, verdict: Sequence[str] = ()) -> str:
     """For a document."""
     blocks = [f"# {title}"]
     for heading, found in _sections(rows):
         lines = _markdown([c.heading for c in _COLUMNS], [_in_full(row) for row in found])
         blocks.append(f"## {heading}\n\n" + "\n".join(lines))
     blocks.append(f"## Beyond accuracy\n\n{_beyond(rows)}")
-    return "\n\n".join([*blocks, LEGEND]) + "\n"
+    return "\n\n".join([*blocks, *verdict, LEGEND]) + "\n"
 
 
 def _in_full(row: Row) -> list[str]:
