@@ -50,9 +50,10 @@ def _sentence(rows: Sequence[Row], full: Row, margin: float) -> str:
     within = f"(95 % interval above -{100 * margin:g} points)"
     scratch = shortest(rows, full, margin)
     able = [row for row in rows if row.method != REFERENCE and no_worse(row, margin)]
-    own = "at the full budget only" if scratch is full else f"at {scratch.budget} of the epochs too"
     if not able:
-        return f"no method is shown to be no worse than full scratch {within}; scratch is {own}."
+        also = "" if scratch is full else f"; scratch itself is, at {scratch.budget} of the epochs"
+        return f"no method is shown to be no worse than full scratch {within}{also}."
+    own = "at the full budget only" if scratch is full else f"at {scratch.budget} of the epochs too"
     best = min(able, key=_price)
     at = "" if best.budget == FULL else f" at {best.budget}"
     return (
