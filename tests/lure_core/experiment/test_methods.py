@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lure_core import presets
 from lure_core.errors import ConfigError
 from lure_core.experiment import methods
 from tests.lure_core.experiment.making import create_experiment
@@ -51,7 +52,9 @@ def test_a_variant_follows_a_colon(name: str, field: str, value: str) -> None:
 
 def test_a_named_recipe_is_a_method() -> None:
     method = methods.resolve("frugal", SETTINGS)
-    assert (method.recipe.learn_epochs, method.recipe.epochs) == (10, 2)
+    recipe, unlearn = presets.apply("frugal", SETTINGS.recipe, SETTINGS.unlearn)
+    assert (method.recipe, method.unlearn) == (recipe, unlearn)
+    assert method.recipe.epochs < SETTINGS.recipe.epochs
 
 
 def test_a_method_of_ones_own_overrules_the_sections() -> None:
