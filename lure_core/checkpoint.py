@@ -145,5 +145,12 @@ def unpack_state(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _portable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """On the CPU and in plain order, as safetensors wants them."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    """On the CPU, in plain order and no two in one place, as safetensors wants them."""
+    portable: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        tied = plain.untyped_storage().data_ptr() in places
+        portable[name] = plain.clone() if tied else plain
+        places.add(plain.untyped_storage().data_ptr())
+    return portable

@@ -119,8 +119,13 @@ StrategyName = Literal[
 ]
 
 
-_NO_CANDIDATES = {"auto", "dash", "lure-official"}
-"""What `auto` cannot try: itself, and those that look at all data where the others see the new."""
+ON_EVERYTHING: frozenset[StrategyName] = frozenset({"dash", "lure-official"})
+"""Strategies that look at all that is replayed; the others see the new images alone.
+
+DASH's gradients are those of all data; the published LURE draws from the front of all of them.
+"""
+
+_NO_CANDIDATES = {"auto", *ON_EVERYTHING}
 
 
 @dataclass(frozen=True)

@@ -172,27 +172,38 @@ def spans(count: int, size: int) -> list[slice]:
     return [slice(a, b) for a, b in pairwise([*starts, count])]
 
 
+_BATCH_VALUES = 256 * 3 * 64 * 64
+"""Pixel values in a batch: what follows from one, gradients too, must fit beside a training."""
+
+
 @dataclass(frozen=True)
 class Batches:
     """Normalised batches (x float32 [N, C, H, W], labels [N]) in order; may be read repeatedly.
 
     Attributes:
-        size: Images a batch.
+        size: Images a batch; None: 256, or fewer where they are larger than 64 px.
+        device: Where the batches are wanted; None: where the samples lie.
         parts: Lengths of the chunks that the samples came in, in order; () where they are one.
     """
 
     samples: Samples
     normalisation: Normalisation
-    size: int = 256
+    size: int | None = None
     parts: tuple[int, ...] = ()
+    device: torch.device | None = None
 
     def __len__(self) -> int:
-        return len(spans(len(self.samples), self.size))
+        return len(self._spans())
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for span in spans(len(self.samples), self.size):
-            images = normalise(self.samples.images[span], self.normalisation)
-            yield images, self.samples.labels[span]
+        device = self.device or self.samples.labels.device
+        for span in self._spans():
+            images = self.samples.images[span].to(device)
+            yield normalise(images, self.normalisation), self.samples.labels[span].to(device)
+
+    def _spans(self) -> list[slice]:
+        pixels = self.samples.images.shape[1:].numel()
+        return spans(len(self.samples), self.size or min(256, max(2, _BATCH_VALUES // pixels)))
 
     def take(self, index: Tensor) -> Batches:
         taken = self.samples.take(index.to(self.samples.labels.device))

@@ -38,9 +38,8 @@ def losses(model: nn.Module, batches: Batches, *, precision: Precision) -> Tenso
     """Cross-entropy of each image, float32 [N]."""
     if not len(batches.samples):
         return torch.empty(0)
-    output = probabilities(model, batches, precision=precision)
-    of_label = output.gather(1, batches.samples.labels[:, None]).squeeze(1)
-    return -of_label.clamp_min(torch.finfo(torch.float32).tiny).log()
+    output = logits(model, batches, precision=precision)
+    return F.cross_entropy(output, batches.samples.labels.to(output.device), reduction="none")
 
 
 def score(
@@ -51,7 +50,7 @@ def score(
         return Metrics(0.0, dict.fromkeys(classes), ece=0.0, images=0, correct=0)
     output = probabilities(model, batches, precision=precision)
     output = F.pad(output, (0, len(classes) - output.shape[1]))
-    return metrics(output, batches.samples.labels, classes=classes)
+    return metrics(output, batches.samples.labels.to(output.device), classes=classes)
 
 
 def metrics(probabilities_NK: Tensor, labels_N: Tensor, *, classes: Sequence[str]) -> Metrics:

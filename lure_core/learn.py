@@ -77,7 +77,9 @@ def fit(learning: Learning, *, task: Task, on_epoch: Callable[[Epoch], None]) ->
         ConfigError: The recipe asks for `compile` where it cannot be had.
     """
     trainer, compiling_s = _Trainer.of(learning, task), learning.compile_seconds
-    select = Batches(_part(task.select, task.world), task.normalisation)
+    select = Batches(
+        _part(task.select, task.world), task.normalisation, device=task.precision.device
+    )
     with parallel.synchronised(learning.model, task.world):
         while learning.epoch < task.epochs:
             began, seen = time.perf_counter(), learning.seen
@@ -286,6 +288,6 @@ def _correct(model: nn.Module, select: Batches, task: Task) -> int:
     right = torch.zeros((), dtype=torch.long, device=task.precision.device)
     if len(select.samples):
         answers = evaluate.probabilities(model, select, precision=task.precision).argmax(dim=1)
-        right += (answers == select.samples.labels).sum()
+        right += (answers == select.samples.labels.to(answers.device)).sum()
     task.world.add(right)
     return int(right)

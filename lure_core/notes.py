@@ -22,6 +22,9 @@ class Notes:
     environments: list[dict[str, Any]] = field(default_factory=list)
     """Where it was worked on, in turn; a new entry only where something differs from the last."""
 
+    def spend(self, stage: Stage, seconds: float) -> None:
+        self.timings[stage] = self.timings.get(stage, 0.0) + seconds
+
     def works_in(self, environment: dict[str, Any]) -> None:
         if self.environments[-1:] != [environment]:
             self.environments.append(environment)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,16 @@ def environment(precision: Precision) -> dict[str, Any]:
         "channels_last": precision.channels_last,
         "threads": torch.get_num_threads(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
+        **({"gpu": gpu(precision.device)} if precision.device.type == "cuda" else {}),
         "libraries": libraries(),
+    }
+
+
+def gpu(device: torch.device) -> dict[str, Any]:
+    return {
+        "name": torch.cuda.get_device_name(device),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
     }
 
 
@@ -129,6 +139,7 @@ def libraries() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
+        "torchvision": metadata.version("torchvision"),
         "numpy": np.__version__,
         "safetensors": safetensors.__version__,
     }

@@ -13,7 +13,7 @@ from lure_core import evaluate, learn, subsample
 from lure_core.config import CycleConfig
 from lure_core.data import Batches, Samples
 from lure_core.errors import BadChunkFile
-from lure_core.feed import Feed, View, open_feed
+from lure_core.feed import Feed, Resident, View, open_feed
 from lure_core.precision import Precision
 from lure_core.replay import Replayed
 from lure_core.rng import derive_seed, generator
@@ -35,12 +35,12 @@ def task(
     """
     if not sum(map(len, rows)):
         raise BadChunkFile("no training image among the data: nothing to learn from")
-    recipe = config.recipe
+    recipe, device = config.recipe, precision.device
+    train = open_feed(replayed.parts, rows, device=device, resident_mib=config.resident_mib)
+    select = replayed.collect(Split.SELECT)
     return learn.Task(
-        train=open_feed(
-            replayed.parts, rows, device=precision.device, resident_mib=config.resident_mib
-        ),
-        select=replayed.collect(Split.SELECT).to(precision.device),
+        train=train,
+        select=select.to(device) if isinstance(train, Resident) else select,
         normalisation=config.normalisation,
         recipe=recipe,
         epochs=recipe.learn_epochs if first and recipe.learn_epochs else recipe.epochs,
@@ -74,9 +74,9 @@ def thin_past(
 
 def scored(replayed: Replayed, config: CycleConfig) -> int:
     """How many images `thin_past` takes a forward pass of."""
-    if config.recipe.old_share == 1 or config.recipe.old_by == "chance":
-        return 0
-    return sum(map(len, replayed.rows(Split.TRAIN)[: len(replayed.data.past)]))
+    count = sum(map(len, replayed.rows(Split.TRAIN)[: len(replayed.data.past)]))
+    thinned = round(config.recipe.old_share * count) < count
+    return count if thinned and config.recipe.old_by == "loss" else 0
 
 
 def trial(
@@ -84,10 +84,12 @@ def trial(
 ) -> tuple[float, int]:
     """Relearn a model for a share of the training; give its hold-out loss and the FLOPs spent.
 
-    The images are drawn evenly from all that is replayed; the schedule is that of one whole, short
-    training. Without select images the loss is taken on those just learned from.
+    The images are drawn evenly from all that is replayed; the learning rate warms up and falls to
+    zero, whatever the recipe's schedule: at its height the losses would be noise. Without select
+    images the loss is taken on those just learned from.
     """
-    recipe = replace(task.recipe, pruning=0.0, ema=0.0, l2_init=0.0, compile=False)
+    bare = replace(task.recipe, pruning=0.0, ema=0.0, l2_init=0.0, compile=False)
+    recipe = replace(bare, schedule="linear")
     wanted = max(round(share * task.epochs * len(task.train)), 2 * recipe.batch_size)
     count = min(wanted, len(task.train))
     rows = torch.randperm(len(task.train), generator=generator(derive_seed(task.seed, 0, "trial")))
@@ -98,7 +100,7 @@ def trial(
     learning = learn.Learning.of(model, recipe)
     learn.fit(learning, task=short, on_epoch=lambda _: None)
     judged = task.select if len(task.select) else _all_of(feed)
-    batches = Batches(judged, task.normalisation)
+    batches = Batches(judged, task.normalisation, device=task.precision.device)
     losses = evaluate.losses(model, batches, precision=task.precision)
     return float(losses.mean()), forward_flops * (3 * learning.seen + len(judged))
 
@@ -118,7 +120,6 @@ def _losses(
     """The parent's loss on each chosen image of each part, on the CPU; one part at a time."""
     found = [torch.empty(0)]
     for part, chosen in zip(parts, rows, strict=True):
-        samples = part.take(chosen).to(precision.device)
-        batches = Batches(samples, config.normalisation)
+        batches = Batches(part.take(chosen), config.normalisation, device=precision.device)
         found.append(evaluate.losses(parent, batches, precision=precision).cpu())
     return torch.cat(found)

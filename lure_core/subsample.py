@@ -26,7 +26,8 @@ def keep_by_loss(
     87.9 %.)
 
     Args:
-        losses_N: float [N], not negative; what is no number counts as the largest finite one.
+        losses_N: float [N], not negative; what is no number counts as the largest finite one,
+            or as suspect.
         wanted: How many, at most N.
         generator: On the CPU.
         suspect_above: Loss of a guess, ln K for K classes.

@@ -145,6 +145,7 @@ class CycleResult:
         trained: Images that went forward and backward, each as often as it did.
         timings: Seconds by stage, summed over interruptions.
         images_per_s: Training images a second over the relearning.
+        compile_s: Of the relearning, the seconds that `torch.compile` took; 0 without it.
         flops: What was computed, by purpose: "relearn" (forward, and backward twice over),
             "unlearn" (saliency, probes, statistics), "subsample" (choosing old images by loss),
             "select" (choosing the best epoch), "prequential" and "evaluate". All but the last two
@@ -164,6 +165,7 @@ class CycleResult:
     trained: int
     timings: dict[str, float]
     images_per_s: float
+    compile_s: float
     flops: dict[str, int]
     replayed: dict[str, Any]
     environment: dict[str, Any]

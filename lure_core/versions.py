@@ -47,7 +47,10 @@ def origin(parent: Checkpoint | None, config: CycleConfig) -> dict[str, int]:
 
 
 def origin_weights(origin: dict[str, int], config: CycleConfig) -> dict[str, Tensor]:
-    """The first weights of the lineage, by parameter name, with a head for all classes."""
+    """The first weights of the lineage, by parameter name.
+
+    For classes that came later, those that the first seed would have given their outputs.
+    """
     sizes: dict[str, Any] = {"input": config.input, "seed": origin["seed"]}
     model = models.build(config.architecture, classes=origin["classes"], **sizes)
     if origin["classes"] < len(config.classes):
@@ -67,7 +70,7 @@ def score(version: Checkpoint, samples: Samples, config: CycleConfig) -> Metrics
     chosen = precision.serving(precision.device_of(config.device))
     return evaluate.score(
         chosen.place(checkpoint.restore(version)),
-        Batches(samples.to(chosen.device), checkpoint.normalisation_of(version)),
+        Batches(samples, checkpoint.normalisation_of(version), device=chosen.device),
         classes=config.classes,
         precision=chosen,
     )

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cached_property
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lure_core import checkpoint, learn, precision, relearning, replay, versions
-from lure_core.config import CycleConfig
+from lure_core.config import ON_EVERYTHING, CycleConfig
 from lure_core.data import Batches, Samples, collect, gather
 from lure_core.errors import BadCheckpoint, BadChunkFile
 from lure_core.models.cost import forward_flops
@@ -30,9 +31,8 @@ from lure_core.types import (
 )
 
 _STAGES: tuple[Stage, ...] = ("prequential", "unlearn", "relearn", "evaluate")
-_MASK = "unlearn.mask"
-# DASH's gradients are those of all data; the published LURE draws from the front of all of them.
-_ON_EVERYTHING = ("dash", "lure-official")
+_MASK, _ROWS = "unlearn.mask", "relearn.rows."
+_Opened = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 class Workbench:
@@ -58,8 +58,12 @@ class Workbench:
         )
         self.learning = learn.Learning.of(self.precision.place(model), config.recipe)
         self.replayed = replay.choose(data, config.replay, seed=config.recipe.seed)
+        began = time.perf_counter()
+        state = None if start.resume is None else self._opened(start.resume)
+        self.rows = self._rows(state)
         self.task = self._task()
-        self.notes = Notes() if start.resume is None else self._resume(start.resume)
+        self.notes = Notes() if state is None else self._resume(*state)
+        self.notes.spend("relearn", time.perf_counter() - began)
         self.notes.works_in(precision.environment(self.precision))
         self._clock: float | None = None
 
@@ -69,7 +73,10 @@ class Workbench:
         parent = self.start.parent
         facts = {
             "config": {**self.config.to_dict(), "device": None, "resident_mib": None},
-            "data": [[s.digest() for s in part] for part in (self.data.new, self.data.past)],
+            "data": [
+                [(samples.name, samples.digest()) for samples in part]
+                for part in (self.data.new, self.data.past)
+            ],
             "parent": parent and parent.sidecar.get("weights_sha256"),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -92,21 +99,24 @@ class Workbench:
         self.on_stage(Progress("relearn", done, of, **asdict(epoch), state=self.state))
 
     def of_new(self, split: Split | None = None) -> Samples:
-        """The new images (of one role, if given), on the cycle's device."""
-        return gather(self.data.new, split).to(self.precision.device)
+        """The new images (of one role, if given)."""
+        return gather(self.data.new, split)
 
     def score_parent_on_new(self) -> Metrics:
         assert self.start.parent is not None
         return versions.score(self.start.parent, self.of_new(), self.config)
 
     def to_unlearn_on(self) -> Batches:
-        """Training images: the new ones on the cycle's device, or everything where it lies."""
-        strategy, by = self.config.unlearn.strategy, self.config.normalisation
+        """Training images: the new ones, or everything that is replayed."""
+        to: dict[str, Any] = {
+            "normalisation": self.config.normalisation,
+            "device": self.precision.device,
+        }
         images = self.of_new(Split.TRAIN)
-        if strategy not in _ON_EVERYTHING and len(images):
-            return Batches(images, by)
+        if self.config.unlearn.strategy not in ON_EVERYTHING and len(images):
+            return Batches(images, **to)
         rows = self.replayed.rows(Split.TRAIN)
-        return Batches(collect(self.replayed.parts, rows), by, parts=tuple(map(len, rows)))
+        return Batches(collect(self.replayed.parts, rows), **to, parts=tuple(map(len, rows)))
 
     def trial(self, model: nn.Module) -> tuple[float, int]:
         """Relearn a model shortly; give its hold-out loss and the FLOPs spent."""
@@ -123,24 +133,33 @@ class Workbench:
         report = self.notes.unlearn
         if report is not None and report.mask is not None:
             tensors[_MASK] = torch.from_numpy(report.mask)
+        tensors |= {f"{_ROWS}{at}": rows for at, rows in enumerate(self.rows)}
         return checkpoint.pack_state(tensors, {**notes, "learning": progress})
 
-    def _resume(self, state: bytes) -> Notes:
+    def _opened(self, state: bytes) -> _Opened:
         tensors, notes = checkpoint.unpack_state(state)
         if notes.get("digest") != self.digest:
             raise BadCheckpoint("the resume state belongs to other data, settings or parent")
-        mask = tensors.pop(_MASK, None)
+        return tensors, notes
+
+    def _resume(self, tensors: dict[str, Tensor], notes: dict[str, Any]) -> Notes:
+        mask = tensors.get(_MASK)
         if tensors:
             self.learning.load(tensors, notes["learning"])
         return Notes.from_dict(notes["notes"], None if mask is None else mask.numpy())
 
+    def _rows(self, resumed: _Opened | None) -> list[Tensor]:
+        """What to train on of each part: as it was chosen once, wherever that was."""
+        parts = range(len(self.replayed.parts))
+        if resumed and f"{_ROWS}0" in resumed[0]:
+            return [resumed[0][f"{_ROWS}{at}"] for at in parts]
+        model = self.learning.model
+        return relearning.thin_past(self.replayed, self.config, model, precision=self.precision)
+
     def _task(self) -> learn.Task:
         config, parent = self.config, self.start.parent
-        rows = relearning.thin_past(
-            self.replayed, config, self.learning.model, precision=self.precision
-        )
         task = relearning.task(
-            self.replayed, rows, config, precision=self.precision, first=parent is None
+            self.replayed, self.rows, config, precision=self.precision, first=parent is None
         )
         if not config.recipe.l2_init:
             return task
@@ -149,8 +168,7 @@ class Workbench:
 
     def _stop_clock(self) -> None:
         if self._clock is not None:
-            spent = self.notes.timings.get(self.notes.stage, 0.0)
-            self.notes.timings[self.notes.stage] = spent + time.perf_counter() - self._clock
+            self.notes.spend(self.notes.stage, time.perf_counter() - self._clock)
             self._clock = None
 
     def version(self) -> Checkpoint:
@@ -177,6 +195,7 @@ class Workbench:
             trained=learning.seen,
             timings=self.notes.timings,
             images_per_s=learning.seen / learning.seconds,
+            compile_s=learning.compile_seconds,
             flops=self._flops(judged=metrics.images),
             replayed={"kind": self.config.replay.kind, **self.replayed.to_dict()},
             environment=self.notes.environment,
