@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from lure_core import checkpoint
 from lure_core.checkpoint import load_classifier, pack
 from lure_core.errors import BadCheckpoint
+from lure_core.rng import forked
 from lure_core.types import Checkpoint
 from tests.lure_core.making import create_config, create_net, create_samples, same
 
@@ -105,3 +107,13 @@ def test_a_state_comes_back() -> None:
 def test_bytes_that_are_no_state_are_refused(content: bytes) -> None:
     with pytest.raises(BadCheckpoint, match="no resume state"):
         checkpoint.unpack_state(content)
+
+
+def test_tied_weights_are_saved_and_tied_again() -> None:
+    with forked(0):
+        net, other = (nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)) for _ in range(2))
+    for model in (net, other):
+        model[1].weight = model[0].weight
+    tensors, _ = checkpoint.unpack_state(checkpoint.pack_state(net.state_dict(), {}))
+    other.load_state_dict(tensors)
+    assert same(other.state_dict(), net.state_dict())

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lure_core import chunkfile, data
 from lure_core.config import Normalisation
+from lure_core.data import Batches, Samples
 from lure_core.errors import BadChunkFile
 from lure_core.rng import generator
 from lure_core.types import Split
@@ -195,3 +196,14 @@ def test_gradients_go_through_pixels_that_were_normalised_in_inference_mode_befo
     again.sum().backward()
     torch.testing.assert_close(again.detach(), expected)
     torch.testing.assert_close(images.grad, torch.full_like(images, 1 / (255 * 0.34)))
+
+
+def test_batches_of_large_images_are_smaller() -> None:
+    def first_of(side: int) -> int:
+        blank = torch.zeros(300, 3, side, side, dtype=torch.uint8)
+        zeros = torch.zeros(300, dtype=torch.long)
+        samples = Samples(blank, zeros, zeros.to(torch.uint8))
+        batches = Batches(samples, Normalisation((0.0,) * 3, (1.0,) * 3))
+        return len(next(iter(batches))[1])
+
+    assert [first_of(side) for side in (8, 64, 128)] == [256, 256, 64]

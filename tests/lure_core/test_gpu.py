@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from lure_core import evaluate
 from lure_core.checkpoint import load_classifier
 from lure_core.config import CycleConfig
 from lure_core.cycle import CycleData, run_cycle
-from lure_core.types import Checkpoint, CycleResult, Metrics, Progress, Split, Start
+from lure_core.types import Checkpoint, CycleResult, Metrics, Progress, Start
 from tests.lure_core.making import create_config, create_samples
 
 pytestmark = pytest.mark.gpu
@@ -74,6 +75,28 @@ def test_an_interrupted_cycle_goes_on(at: int) -> None:
     resumed = second(resume=states[at])
     assert resumed.epochs == expected.epochs
     assert resumed.metrics.accuracy == pytest.approx(expected.metrics.accuracy, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"resident_mib": 0},
+        {"recipe": {"epochs": 6, "ema": 0.99}},
+        {"recipe": {"epochs": 6, "pruning": 0.5, "l2_init": 1e-3}},
+        {"recipe": {"epochs": 6, "old_share": 0.5}},
+        {"recipe": {"epochs": 6, "compile": True}},
+        {"unlearn": {"strategy": "auto"}},
+        {"unlearn": {"strategy": "dash"}},
+        {"replay": {"kind": "buffer", "capacity": 100}, "resident_mib": 0},
+        {"classes": ["a", "b", "c", "d"]},
+    ],
+    ids=str,
+)
+def test_every_option_runs_there(sections: dict[str, Any]) -> None:
+    told = create_config(architecture="resnet18", device="cuda", **sections)
+    result = run_cycle(Start(first().checkpoint), DATA, told, listen)
+    assert result.environment["device"].startswith("cuda")
+    assert result.metrics.accuracy > 0.5
 
 
 def test_two_runs_agree_within_tolerance() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
 
-from lure_core import precision, relearning, replay
-from lure_core.config import CycleConfig
+from lure_core import learn, precision, relearning, replay
+from lure_core.config import CycleConfig, InputSpec
 from lure_core.cycle import CycleData, CycleResult, Progress, Start, run_cycle
 from lure_core.errors import BadChunkFile
+from lure_core.models.cost import forward_flops
 from lure_core.types import Split
 from tests.lure_core.making import create_config, create_net, create_samples, of_split
 
@@ -55,7 +57,7 @@ def test_nothing_to_learn_from_is_said() -> None:
 
 
 def cycle(config: CycleConfig, resume: bytes | None = None, stop_at: int = 0) -> CycleResult:
-    parent = run_cycle(Start(), CycleData([OLD]), create_config(), lambda _: None)
+    parent = run_first()
 
     def listen(progress: Progress) -> None:
         if stop_at and progress.epoch == stop_at:
@@ -63,6 +65,11 @@ def cycle(config: CycleConfig, resume: bytes | None = None, stop_at: int = 0) ->
             raise Stopped(progress.state())
 
     return run_cycle(Start(parent.checkpoint, resume), DATA, config, listen)
+
+
+@cache
+def run_first() -> CycleResult:
+    return run_cycle(Start(), CycleData([OLD]), create_config(), lambda _: None)
 
 
 class Stopped(Exception):
@@ -98,6 +105,73 @@ def test_every_option_survives_an_interruption_bit_for_bit(
     assert (masks[0] is None) == (masks[1] is None)
     if masks[0] is not None:
         assert masks[0].tolist() == masks[1].tolist()
+
+
+def test_a_resumed_cycle_trains_on_the_rows_that_it_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine might choose others: losses differ there in their last bit."""
+    config = create_config(recipe={"old_share": 0.5})
+    whole = cycle(config)
+    with pytest.raises(Stopped) as stopped:
+        cycle(config, stop_at=1)
+    monkeypatch.setattr(relearning, "thin_past", None)
+    parent = run_first()
+    start = Start(parent.checkpoint, stopped.value.state)
+    resumed = run_cycle(start, DATA, config, lambda _: None)
+    assert resumed.checkpoint.weights == whole.checkpoint.weights
+
+
+@pytest.mark.parametrize(
+    ("sections", "extra"),
+    [
+        ({}, {}),
+        ({"recipe": {"old_share": 0.5}}, {"subsample": "past"}),
+        ({"unlearn": {"strategy": "warm"}}, {"unlearn": "nothing"}),
+    ],
+)
+def test_every_image_is_paid_for(sections: dict[str, Any], extra: dict[str, str]) -> None:
+    result = cycle(create_config(**sections))
+    image = relearning_flops()
+    past = len(training_rows(0)) + len(training_rows(1))
+    new = int((NEW.splits == int(Split.TRAIN)).sum())
+    select = sum(int((s.splits == int(Split.SELECT)).sum()) for s in (OLDEST, OLD, NEW))
+    trained = (round(past / 2) if "subsample" in extra else past) + new
+    judges = len(DATA.judged())
+    assert result.flops == {
+        "relearn": 3 * 2 * trained * image,
+        "select": 2 * select * image,
+        "subsample": past * image if "subsample" in extra else 0,
+        "prequential": len(NEW) * image,
+        "evaluate": 2 * judges * image,
+        "unlearn": 0 if "unlearn" in extra else 4 * new * image,
+    }
+
+
+def relearning_flops() -> int:
+    return forward_flops(create_net(), InputSpec(1, 8, 8))
+
+
+def test_a_trial_ends_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = create_config()
+    replayed = replay.choose(DATA, config.replay, seed=0)
+    rows = replayed.rows(Split.TRAIN)
+    task = relearning.task(replayed, rows, config, precision=CPU, first=False)
+    seen: list[learn.Task] = []
+    fit = learn.fit
+    monkeypatch.setattr(
+        learn,
+        "fit",
+        lambda learning, *, task, on_epoch: (
+            seen.append(task) or fit(learning, task=task, on_epoch=on_epoch)
+        ),
+    )
+    loss, flops = relearning.trial(create_net(), task, share=0.5, forward_flops=7)
+    (short,) = seen
+    assert short.recipe.schedule == "linear"
+    assert short.epochs * len(short.train) == pytest.approx(
+        task.epochs * len(task.train) / 2, abs=1
+    )
+    assert loss > 0
+    assert flops == 7 * (3 * len(short.train) + len(task.select))
 
 
 def test_the_replay_kind_decides_what_is_trained_on() -> None:
