@@ -18,7 +18,7 @@ class Preset:
     Attributes:
         recipe: Values of `Recipe`.
         unlearn: Values of `Unlearn`.
-        learn: Share of the recipe's epochs that the first chunk is learned for.
+        learn: Share of the full number of epochs that the first chunk is learned for.
         relearn: The same of every later chunk.
     """
 
@@ -31,7 +31,8 @@ class Preset:
 PRESETS: Mapping[str, Preset] = {
     # The settings as they are, with the paper's unlearning.
     "standard": Preset(unlearn={"strategy": "lure"}),
-    # Section 4.1 of arXiv 2303.10455: CIFAR with ResNet-18.
+    # Section 4.1 of arXiv 2303.10455: CIFAR with ResNet-18. All that decides the training, so that
+    # it is the paper's whatever it overrules.
     "paper": Preset(
         recipe={
             "epochs": 50,
@@ -40,8 +41,15 @@ PRESETS: Mapping[str, Preset] = {
             "schedule": "step",
             "milestones": (0.4, 0.8),
             "gamma": 0.1,
+            "momentum": 0.9,
             "weight_decay": 1e-4,
             "augmentation": "crop-flip",
+            "learn_epochs": None,
+            "l2_init": 0.0,
+            "ema": 0.0,
+            "pruning": 0.0,
+            "old_share": 1.0,
+            "old_by": "loss",
         },
         unlearn={"strategy": "lure", "fraction": 0.2},
     ),
@@ -55,21 +63,30 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
-def apply(name: str, recipe: Recipe, unlearn: Unlearn) -> tuple[Recipe, Unlearn]:
+def apply(
+    name: str, recipe: Recipe, unlearn: Unlearn, *, stated: Mapping[str, Any] | None = None
+) -> tuple[Recipe, Unlearn]:
     """Overrule settings by a named recipe.
 
+    Args:
+        name: The recipe's.
+        recipe: How to train; its epochs are the full number, of which the named takes its shares.
+        unlearn: What to forget.
+        stated: Values of `Recipe` that were stated beside the name: they overrule what the named
+            recipe says, `epochs` as the full number.
+
     Raises:
-        ConfigError: There is no recipe of that name.
+        ConfigError: There is no recipe of that name, or a stated value is out of its range.
     """
+    stated = stated or {}
     if name not in PRESETS:
         raise ConfigError(f"there is no recipe {name!r}{near(name, PRESETS)}")
     preset = PRESETS[name]
-    full = replace(recipe, **preset.recipe)
-    relearned = replace(
-        full,
-        learn_epochs=full.learn_epochs or _share(full.epochs, preset.learn),
-        epochs=_share(full.epochs, preset.relearn),
-    )
+    full = replace(recipe, **{**preset.recipe, **stated})
+    learned = full.learn_epochs
+    if learned is None and "learn_epochs" not in stated and preset.learn != preset.relearn:
+        learned = _share(full.epochs, preset.learn)
+    relearned = replace(full, learn_epochs=learned, epochs=_share(full.epochs, preset.relearn))
     return relearned, replace(unlearn, **preset.unlearn)
 
 

@@ -96,23 +96,25 @@ def _input(values: Any, faults: list[Fault]) -> dict[str, Any]:
 def _recipe(wanted: Any, faults: list[Fault]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The recipe in full, and the unlearning that belongs to its name.
 
-    `"frugal"` is the same as `{"name": "frugal"}`; members beside the name overrule what it says.
+    `"frugal"` is the same as `{"name": "frugal"}`; members beside the name overrule what it says,
+    `epochs` as the full number of which it takes its shares.
     """
     given = {"name": wanted} if isinstance(wanted, str) else {} if wanted is None else wanted
     if not isinstance(given, Mapping):
         names = ", ".join(presets.PRESETS)
         faults.append(Fault("/recipe", f"must be an object, or the name of a recipe: {names}"))
         return {}, {}
+    members = {name: value for name, value in given.items() if name != "name"}
+    recipe = _section(Recipe, members, "/recipe", faults)
     if "name" not in given:
-        return _section(Recipe, given, "/recipe", faults), {}
-    named, unlearn = Recipe(), Unlearn()
+        return recipe, {}
+    stated = {name: value for name, value in recipe.items() if name in members}
     try:
-        named, unlearn = presets.apply(str(given["name"]), named, unlearn)
+        named, unlearn = presets.apply(str(given["name"]), Recipe(), Unlearn(), stated=stated)
     except ConfigError as error:
         faults.append(Fault("/recipe" if given is not wanted else "/recipe/name", str(error)))
-    members = {name: value for name, value in given.items() if name != "name"}
-    recipe = _section(Recipe, members, "/recipe", faults, base=named.to_dict())
-    return recipe, unlearn.to_dict()
+        return {}, {}
+    return named.to_dict(), unlearn.to_dict()
 
 
 def _policies(

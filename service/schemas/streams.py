@@ -65,7 +65,8 @@ class NewStream(BaseModel):
     recipe: Loose = Field(
         None,
         description="How a model is trained; each member has a default. Or the name of a recipe:"
-        f" {', '.join(PRESETS)}; as the member `name` it can be overruled by others",
+        f" {', '.join(PRESETS)}; as the member `name` it can be overruled by others, where `epochs`"
+        " is the full number of which the recipe takes its shares",
     )
     policies: Loose = Field(
         None, description="{trigger, replay, unlearn, gate, holdout}; each has a default"

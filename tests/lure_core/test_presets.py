@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from lure_core import presets
@@ -39,11 +42,86 @@ def test_relearning_takes_an_epoch_at_least() -> None:
     assert presets.apply("frugal", Recipe(epochs=1), UNLEARN)[0].epochs == 1
 
 
-def test_the_papers_recipe_is_the_papers() -> None:
-    recipe, unlearn = presets.apply("paper", RECIPE, UNLEARN)
-    drops = [round(recipe.epochs * milestone) for milestone in recipe.milestones]
-    assert (recipe.epochs, recipe.batch_size, drops) == (50, 64, [20, 40])
-    assert (unlearn.strategy, unlearn.fraction) == ("lure", 0.2)
+@pytest.mark.parametrize(("name", "learn"), [("standard", None), ("paper", None), ("frugal", 10)])
+def test_the_first_chunk_has_epochs_of_its_own_only_where_they_differ(
+    name: str, learn: int | None
+) -> None:
+    assert presets.apply(name, RECIPE, UNLEARN)[0].learn_epochs == learn
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "learn", "relearn"),
+    [
+        ("standard", {"epochs": 5}, None, 5),
+        ("paper", {"epochs": 5}, None, 5),
+        ("frugal", {"epochs": 60}, 20, 10),
+        ("frugal", {"epochs": 60, "learn_epochs": 7}, 7, 10),
+        ("frugal", {"learn_epochs": 7}, 7, 5),
+        ("frugal", {"learn_epochs": None}, None, 5),
+    ],
+)
+def test_stated_epochs_are_those_that_the_shares_are_taken_of(
+    name: str, stated: dict[str, Any], learn: int | None, relearn: int
+) -> None:
+    recipe, _ = presets.apply(name, RECIPE, UNLEARN, stated=stated)
+    assert (recipe.learn_epochs, recipe.epochs) == (learn, relearn)
+
+
+def test_what_is_stated_overrules_the_recipe() -> None:
+    recipe, _ = presets.apply("frugal", RECIPE, UNLEARN, stated={"old_share": 0.9, "seed": 4})
+    assert (recipe.old_share, recipe.seed, recipe.schedule) == (0.9, 4, "linear")
+
+
+PAPER = Recipe(
+    epochs=50,
+    batch_size=64,
+    learning_rate=0.1,
+    schedule="step",
+    milestones=(0.4, 0.8),
+    gamma=0.1,
+    momentum=0.9,
+    weight_decay=1e-4,
+    augmentation="crop-flip",
+    learn_epochs=None,
+    l2_init=0.0,
+    ema=0.0,
+    pruning=0.0,
+    old_share=1.0,
+    old_by="loss",
+)
+OTHER = Recipe(
+    epochs=30,
+    batch_size=32,
+    learning_rate=1.0,
+    schedule="linear",
+    milestones=(0.3,),
+    gamma=0.5,
+    momentum=0.8,
+    weight_decay=0.1,
+    augmentation="none",
+    learn_epochs=7,
+    l2_init=0.1,
+    ema=0.9,
+    pruning=0.5,
+    old_share=0.5,
+    old_by="chance",
+)
+
+
+def test_the_papers_recipe_is_the_papers_whatever_was_set_before() -> None:
+    for base in (Recipe(), OTHER):
+        recipe, unlearn = presets.apply("paper", base, UNLEARN)
+        assert recipe == PAPER
+        assert (unlearn.strategy, unlearn.fraction) == ("lure", 0.2)
+    drops = [round(PAPER.epochs * milestone) for milestone in PAPER.milestones]
+    assert drops == [20, 40]
+
+
+def test_the_papers_recipe_leaves_how_and_by_which_seed_it_is_computed() -> None:
+    base = Recipe(precision="bf16", seed=3, compile=True)
+    assert presets.apply("paper", base, UNLEARN)[0] == replace(
+        PAPER, precision="bf16", seed=3, compile=True
+    )
 
 
 def test_an_unknown_recipe_is_told_the_near_ones() -> None:

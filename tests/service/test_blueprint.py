@@ -102,6 +102,22 @@ def test_what_is_stated_beside_a_name_overrules_it(monkeypatch: pytest.MonkeyPat
     assert (unlearn.strategy, unlearn.scale) == ("dash", "paper")
 
 
+@pytest.mark.parametrize(
+    ("recipe", "learn", "relearn"),
+    [
+        ({"name": "standard", "epochs": 5}, None, 5),
+        ({"name": "paper", "epochs": 5}, None, 5),
+        ({"name": "frugal", "epochs": 30}, 10, 5),
+        ({"name": "frugal", "epochs": 30, "learn_epochs": 20}, 20, 5),
+    ],
+)
+def test_epochs_beside_a_name_are_those_that_it_takes_its_shares_of(
+    recipe: dict[str, Any], learn: int | None, relearn: int
+) -> None:
+    kept = made(recipe=recipe).recipe
+    assert (kept["learn_epochs"], kept["epochs"]) == (learn, relearn)
+
+
 def test_a_model_of_ones_own_is_taken_from_the_packages_that_are_allowed() -> None:
     wanted = NewStream.model_validate({"name": "x", "architecture": "lure_core.models.mlp:mlp"})
     assert blueprint.stream_of(wanted, packages=["lure_core"]).architecture.endswith(":mlp")
