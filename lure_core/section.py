@@ -52,7 +52,9 @@ class Section:
             raise ConfigError(f"{cls.section} must be an object, not {values!r}")
         hints = _hints(cls)
         if unknown := sorted(set(values) - set(hints)):
-            raise ConfigError(f"{cls.section} knows no {unknown[0]!r}; it has {', '.join(hints)}")
+            near = get_close_matches(str(unknown[0]), hints, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(hints)}"
+            raise ConfigError(f"{cls.section} knows no {unknown[0]!r}; {hint}")
         given = ((f.name, f.default, f.default_factory) for f in fields(cls))  # type: ignore[arg-type]
         needed = {name for name, *defaults in given if defaults == [MISSING, MISSING]}
         if missing := sorted(needed - set(values)):

@@ -78,6 +78,21 @@ def test_a_choice_that_is_misspelled_is_told_the_near_ones() -> None:
     assert said.endswith("not 'shrink-pertrub'; did you mean 'shrink-perturb'?")
 
 
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("epoch", "recipe knows no 'epoch'; did you mean epochs?"),
+        ("learning_rates", "did you mean learning_rate or learn_epochs?"),
+        ("zzz", "recipe knows no 'zzz'; it has epochs, batch_size, "),
+        (3, "recipe knows no 3; it has epochs, batch_size, "),
+    ],
+)
+def test_an_unknown_key_is_told_the_near_ones(key: Any, words: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        Recipe.from_dict({key: 3})
+    assert words in str(refusal.value)
+
+
 def test_settings_and_types_need_no_torch() -> None:
     code = "import sys, lure_core.config, lure_core.types; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
