@@ -27,7 +27,8 @@ def stream_of(wanted: NewStream, *, packages: Collection[str] = ()) -> Stream:
 
     Args:
         wanted: As the client asks for it.
-        packages: Those whose models may be asked for, as `package.module:factory`.
+        packages: Models of one's own that may be asked for: `package.module:factory`, or all of a
+            module or package.
 
     Raises:
         Invalid: Something is unknown, missing or out of its range.

@@ -26,15 +26,16 @@ class StoreSettings(BaseSettings):
     max_unpacked_bytes: int = Field(8 << 30, gt=0, description="Most bytes in one chunk, unpacked")
     model_packages: str = Field(
         default="",
-        description="Packages, comma-separated, whose models streams may ask for, as"
-        " package.module:factory; their code is run",
+        description="Models of one's own that streams may ask for, each as"
+        " package.module:factory, comma-separated; a module or package allows everything in it;"
+        " their code is run",
     )
     log_json: bool = Field(default=True, description="Logs as JSON lines; false for people")
     log_level: str = Field(default="INFO", description="Least level that is logged")
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """The packages of `model_packages`; none unless stated."""
+        """What `model_packages` lists; nothing unless stated."""
         return tuple(name.strip() for name in self.model_packages.split(",") if name.strip())
 
     @property

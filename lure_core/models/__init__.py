@@ -39,8 +39,9 @@ def require(
     Args:
         architecture: The name.
         input: Where given, the images that it must be able to take.
-        allowed: The packages from which a user's own model may come; None: any. To look for one
-            its module is imported, so whoever takes names from strangers must say.
+        allowed: The user's own models that may be had: each as `package.module:factory`, or all
+            of a module or package; None: any. To look for one its module is imported, so whoever
+            takes names from strangers must say.
 
     Raises:
         UnknownArchitecture: No model has that name; the error names the near ones.

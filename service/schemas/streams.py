@@ -60,7 +60,7 @@ class NewStream(BaseModel):
     architecture: Loose = Field(
         "resnet18",
         description="Such as resnet18, resnet20s, vgg16_bn; torchvision's classification models by"
-        " their names; package.module:factory where the operator allows the package",
+        " their names; package.module:factory where the operator allows it",
     )
     recipe: Loose = Field(
         None,

@@ -53,7 +53,13 @@ def test_a_missing_factory_lists_the_near_ones() -> None:
         models.require(f"{HERE}:smal_vit")
 
 
-@pytest.mark.parametrize("name", [":", "a:", ":b", "a b:c", "a..b:c", "a:b:c", "a:b.c", "a:1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(":", "a:", ":b", "a b:c", "a..b:c", "a:b:c", "a:b.c", "a:1"),
+        *("a.__main__:main", "_a:b", "a._b:c", "a:_b", "a:__class__"),
+    ],
+)
 def test_a_malformed_name_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"must read package\.module:factory"):
         models.require(name)
@@ -68,6 +74,32 @@ def test_a_module_that_is_missing_or_broken_is_refused(
         models.require("no_such_nets:conv")
     with pytest.raises(ConfigError, match="cannot import broken_nets: ZeroDivisionError"):
         models.require("broken_nets:conv")
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "raise GeneratorExit", "1 / 0"])
+def test_code_that_ends_the_process_is_refused_instead(
+    end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"ending_{len(end)}"
+    lines = ["import sys", "def __getattr__(name):", f"    {end}", "def net(input, classes):"]
+    (tmp_path / f"{name}.py").write_text("\n".join([*lines, f"    {end}"]))
+    (tmp_path / f"{name}_at_once.py").write_text(f"import sys\n{end}")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="cannot import ending_"):
+        models.require(f"{name}_at_once:net")
+    with pytest.raises(ConfigError, match="cannot import ending_"):
+        models.require(f"{name}:absent")
+    with pytest.raises(ConfigError, match="net fails: "):
+        models.build(f"{name}:net", classes=4, input=SPEC, seed=1)
+
+
+def test_whoever_stops_the_process_by_hand_is_heeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stopped_by_hand.py").write_text("raise KeyboardInterrupt")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        models.require("stopped_by_hand:net")
 
 
 @pytest.mark.parametrize("allowed", [(), ("test",), ("tests_of_others", "ests"), ("tests.lure",)])
@@ -85,6 +117,15 @@ def test_code_that_is_not_allowed_is_not_imported(
 @pytest.mark.parametrize("package", ["tests", "tests.lure_core", HERE])
 def test_an_allowed_package_allows_all_within(package: str) -> None:
     models.require(f"{HERE}:conv", allowed=("other", package))
+
+
+def test_a_single_factory_may_be_allowed() -> None:
+    models.require(f"{HERE}:conv", allowed=("other", f"{HERE}:conv"))
+    for other in ("Pair", "con", "conv2"):
+        with pytest.raises(ConfigError, match="not allowed here"):
+            models.require(f"{HERE}:{other}", allowed=(f"{HERE}:conv",))
+    with pytest.raises(ConfigError, match="not allowed here"):
+        models.require(f"{HERE}.deeper:conv", allowed=(f"{HERE}:conv",))
 
 
 def test_names_of_the_registry_need_no_allowance() -> None:
