@@ -18,14 +18,12 @@ class Preset:
     Attributes:
         recipe: Values of `Recipe`.
         unlearn: Values of `Unlearn`.
-        learn: Share of the full number of epochs that the first chunk is learned for.
-        relearn: The same of every later chunk.
+        share: How much of the full number of epochs every chunk is learned for.
     """
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
     unlearn: Mapping[str, Any] = field(default_factory=dict)
-    learn: float = 1.0
-    relearn: float = 1.0
+    share: float = 1.0
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -53,12 +51,11 @@ PRESETS: Mapping[str, Preset] = {
         },
         unlearn={"strategy": "lure", "fraction": 0.2},
     ),
-    # The most accuracy for the compute that was found; docs/results.md has its curve.
+    # The cheapest found that is no worse than retraining in full; docs/results.md has the curve.
     "frugal": Preset(
         recipe={"schedule": "linear", "old_share": 0.5, "old_by": "loss"},
         unlearn={"strategy": "fire", "scale": "init-norm"},
-        learn=1 / 3,
-        relearn=1 / 6,
+        share=1 / 3,
     ),
 }
 
@@ -70,7 +67,7 @@ def apply(
 
     Args:
         name: The recipe's.
-        recipe: How to train; its epochs are the full number, of which the named takes its shares.
+        recipe: How to train; its epochs are the full number, of which the named takes its share.
         unlearn: What to forget.
         stated: Values of `Recipe` that were stated beside the name: they overrule what the named
             recipe says, `epochs` as the full number.
@@ -83,15 +80,8 @@ def apply(
         raise ConfigError(f"there is no recipe {name!r}{near(name, PRESETS)}")
     preset = PRESETS[name]
     full = replace(recipe, **{**preset.recipe, **stated})
-    learned = full.learn_epochs
-    if learned is None and "learn_epochs" not in stated and preset.learn != preset.relearn:
-        learned = _share(full.epochs, preset.learn)
-    relearned = replace(full, learn_epochs=learned, epochs=_share(full.epochs, preset.relearn))
-    return relearned, replace(unlearn, **preset.unlearn)
-
-
-def _share(epochs: int, share: float) -> int:
-    return max(1, round(epochs * share))
+    epochs = max(1, round(full.epochs * preset.share))
+    return replace(full, epochs=epochs), replace(unlearn, **preset.unlearn)
 
 
 def near(name: str, known: Mapping[str, Any]) -> str:

@@ -27,26 +27,19 @@ def test_what_a_recipe_does_not_name_stays() -> None:
     assert (recipe.batch_size, recipe.momentum, unlearn.fraction) == (32, 0.8, 0.3)
 
 
-def test_the_frugal_recipe_learns_for_a_third_and_relearns_half_the_past_for_a_sixth() -> None:
+def test_the_frugal_recipe_learns_half_the_past_for_a_third_of_the_epochs() -> None:
     recipe, unlearn = presets.apply("frugal", RECIPE, UNLEARN)
-    assert (recipe.learn_epochs, recipe.epochs, recipe.old_share) == (10, 5, 0.5)
+    assert (recipe.learn_epochs, recipe.epochs, recipe.old_share) == (None, 10, 0.5)
     assert unlearn.strategy == "fire"
 
 
 def test_a_first_chunk_with_epochs_of_its_own_keeps_them() -> None:
     recipe, _ = presets.apply("frugal", Recipe(epochs=30, learn_epochs=40), UNLEARN)
-    assert (recipe.learn_epochs, recipe.epochs) == (40, 5)
+    assert (recipe.learn_epochs, recipe.epochs) == (40, 10)
 
 
 def test_relearning_takes_an_epoch_at_least() -> None:
     assert presets.apply("frugal", Recipe(epochs=1), UNLEARN)[0].epochs == 1
-
-
-@pytest.mark.parametrize(("name", "learn"), [("standard", None), ("paper", None), ("frugal", 10)])
-def test_the_first_chunk_has_epochs_of_its_own_only_where_they_differ(
-    name: str, learn: int | None
-) -> None:
-    assert presets.apply(name, RECIPE, UNLEARN)[0].learn_epochs == learn
 
 
 @pytest.mark.parametrize(
@@ -54,13 +47,12 @@ def test_the_first_chunk_has_epochs_of_its_own_only_where_they_differ(
     [
         ("standard", {"epochs": 5}, None, 5),
         ("paper", {"epochs": 5}, None, 5),
-        ("frugal", {"epochs": 60}, 20, 10),
-        ("frugal", {"epochs": 60, "learn_epochs": 7}, 7, 10),
-        ("frugal", {"learn_epochs": 7}, 7, 5),
-        ("frugal", {"learn_epochs": None}, None, 5),
+        ("frugal", {"epochs": 60}, None, 20),
+        ("frugal", {"epochs": 60, "learn_epochs": 7}, 7, 20),
+        ("frugal", {"learn_epochs": None}, None, 10),
     ],
 )
-def test_stated_epochs_are_those_that_the_shares_are_taken_of(
+def test_stated_epochs_are_those_that_the_share_is_taken_of(
     name: str, stated: dict[str, Any], learn: int | None, relearn: int
 ) -> None:
     recipe, _ = presets.apply(name, RECIPE, UNLEARN, stated=stated)
