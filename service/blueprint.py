@@ -37,11 +37,12 @@ def stream_of(wanted: NewStream, *, packages: Collection[str] = ()) -> Stream:
     _known(wanted.model_extra or {}, NewStream.model_fields, "", faults)
     recipe, unlearn = _recipe(wanted.recipe, faults)
     spec = None if wanted.input is None else _input(wanted.input, faults)
-    _architecture(wanted.architecture, spec, packages, faults)
+    is_open = wanted.classes == OPEN
+    _architecture(wanted.architecture, spec, packages, faults, is_open=is_open)
     stream = Stream(
         name=wanted.name,
         classes=None if wanted.classes in (None, OPEN) else _classes(wanted.classes, faults),
-        open_classes=wanted.classes == OPEN,
+        open_classes=is_open,
         input=spec,
         architecture=wanted.architecture,
         recipe=recipe,
@@ -55,14 +56,22 @@ def stream_of(wanted: NewStream, *, packages: Collection[str] = ()) -> Stream:
 
 
 def _architecture(
-    name: Any, spec: Mapping[str, Any] | None, packages: Collection[str], faults: list[Fault]
+    name: Any,
+    spec: Mapping[str, Any] | None,
+    packages: Collection[str],
+    faults: list[Fault],
+    *,
+    is_open: bool,
 ) -> None:
     known = f"{', '.join(models.known())}, and torchvision's classification models"
     if not isinstance(name, str):
         faults.append(Fault("/architecture", f"must be the name of a model: {known}"))
         return
     try:
-        models.require(name, input=InputSpec.from_dict(spec) if spec else None, allowed=packages)
+        input_spec = InputSpec.from_dict(spec) if spec else None
+        models.require(name, input=input_spec, allowed=packages)
+        if is_open and input_spec is not None:  # else the worker tries, once the input is known
+            models.require_growth(name, input=input_spec, allowed=packages)
     except UnknownArchitecture as error:
         faults.append(Fault("/architecture", f"{error}; known are {known}"))
     except ConfigError as error:

@@ -60,7 +60,8 @@ def load(context: Context, claim: cycles.Claim, work: Work) -> Task:
     """Map the chunk files, read the parent's bytes, and fix what the stream leaves open.
 
     Raises:
-        ConfigError: The stream's model takes no such images, or this worker may not import it.
+        ConfigError: The stream's model takes no such images, this worker may not import it, or
+            the class list is open and its head cannot grow.
         UnknownArchitecture: The model is not there any more.
     """
     stream = work.stream
@@ -68,6 +69,9 @@ def load(context: Context, claim: cycles.Claim, work: Work) -> Task:
     assert stream.input is not None, "admission fixes the input"
     spec, packages = InputSpec.from_dict(stream.input), context.settings.packages
     models.require(stream.architecture, input=spec, allowed=packages)
+    if stream.open_classes and work.parent is None:  # later would be too late: the list has grown
+        known = len(stream.classes)
+        models.require_growth(stream.architecture, input=spec, classes=known, allowed=packages)
     new = data.load(_paths(context, work.new), stream.classes)
     past = data.load(_paths(context, work.past), stream.classes)
     config = CycleConfig(

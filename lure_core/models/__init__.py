@@ -12,14 +12,14 @@ from collections.abc import Collection
 from torch import nn
 
 from lure_core.config import InputSpec
-from lure_core.errors import UnknownArchitecture
+from lure_core.errors import ConfigError, UnknownArchitecture
 from lure_core.models import custom, resnet, vgg, zoo
 from lure_core.models.custom import Factory
 from lure_core.models.heads import grow_head, head, last_stage
 from lure_core.models.mlp import mlp
 from lure_core.rng import forked
 
-__all__ = ["build", "grow_head", "head", "known", "last_stage", "require"]
+__all__ = ["build", "grow_head", "head", "known", "last_stage", "require", "require_growth"]
 
 _ANY_SIZE: dict[str, Factory] = {"mlp": mlp, **resnet.THIN}
 _SMALL: dict[str, Factory] = {"resnet18": resnet.resnet18, **vgg.FACTORIES}
@@ -81,6 +81,31 @@ def build(
         return (
             zoo.build(architecture, input, classes) if factory is None else factory(input, classes)
         )
+
+
+def require_growth(
+    architecture: str,
+    *,
+    input: InputSpec,
+    classes: int = 2,
+    allowed: Collection[str] | None = None,
+) -> None:
+    """Make sure that the head of a model of that name can grow, from `classes` outputs to one more.
+
+    The heads of all models but the user's own can. Such a one is built twice, grown and tried.
+
+    Raises:
+        UnknownArchitecture, ConfigError: As `build`; or its head cannot grow.
+    """
+    if ":" not in architecture:
+        return
+    model = build(architecture, classes=classes, input=input, seed=0, allowed=allowed)
+    try:
+        grow_head(model, build(architecture, classes=classes + 1, input=input, seed=0))
+        custom.try_out(architecture, model, input, classes + 1)
+    except ConfigError as error:
+        words = "architecture: this model cannot have an open class list"
+        raise ConfigError(f"{words}: {error}") from error
 
 
 def _own(architecture: str, input: InputSpec) -> Factory | None:

@@ -10,6 +10,9 @@ from service import blueprint
 from service.errors import Invalid
 from service.schemas.streams import NewStream
 from store.models import Stream
+from tests.lure_core.models import own_nets
+
+SPEC = {"channels": 1, "height": 8, "width": 8}
 
 
 @pytest.mark.parametrize(
@@ -107,8 +110,8 @@ def test_what_is_stated_beside_a_name_overrules_it(monkeypatch: pytest.MonkeyPat
     [
         ({"name": "standard", "epochs": 5}, None, 5),
         ({"name": "paper", "epochs": 5}, None, 5),
-        ({"name": "frugal", "epochs": 30}, 10, 5),
-        ({"name": "frugal", "epochs": 30, "learn_epochs": 20}, 20, 5),
+        ({"name": "frugal", "epochs": 30}, None, 10),
+        ({"name": "frugal", "epochs": 30, "learn_epochs": 20}, 20, 10),
     ],
 )
 def test_epochs_beside_a_name_are_those_that_it_takes_its_shares_of(
@@ -124,6 +127,31 @@ def test_a_model_of_ones_own_is_taken_from_the_packages_that_are_allowed() -> No
     for packages in ((), ("lure_core.data",), ("lure",)):
         with pytest.raises(Invalid, match="not allowed here"):
             blueprint.stream_of(wanted, packages=packages)
+    blueprint.stream_of(wanted, packages=["lure_core.models.mlp:mlp"])
     near = NewStream.model_validate({"name": "x", "architecture": "lure_core.models.mlp:mpl"})
     with pytest.raises(Invalid, match=r"did you mean lure_core\.models\.mlp:mlp\?"):
         blueprint.stream_of(near, packages=["lure_core"])
+
+
+@pytest.mark.parametrize(
+    ("model", "members", "refused"),
+    [
+        ("two_heads", {"classes": "open", "input": SPEC}, True),
+        ("conv", {"classes": "open", "input": SPEC}, False),
+        ("two_heads", {"classes": ["a", "b"], "input": SPEC}, False),
+        ("two_heads", {"classes": "open"}, False),  # the worker tries it, on its first chunk
+    ],
+)
+def test_a_model_whose_head_cannot_grow_gets_no_open_class_list(
+    model: str, members: dict[str, Any], refused: bool
+) -> None:
+    body = {"name": "x", "architecture": f"{own_nets.HERE}:{model}", **members}
+    wanted = NewStream.model_validate(body)
+    if not refused:
+        assert blueprint.stream_of(wanted, packages=["tests"]).architecture == body["architecture"]
+        return
+    with pytest.raises(Invalid) as refusal:
+        blueprint.stream_of(wanted, packages=["tests"])
+    (fault,) = refusal.value.faults
+    assert fault.pointer == "/architecture"
+    assert "this model cannot have an open class list: " in fault.detail

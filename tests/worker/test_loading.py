@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from store.states import CycleState
+from tests.lure_core.models import own_nets
 from tests.worker.conftest import Bench
 from worker.pipeline import process_next
 
@@ -29,3 +30,18 @@ def test_a_model_of_ones_own_is_built_only_from_the_packages_that_are_allowed(
     process_next(allowing(bench, "others, lure_core.models").context, stream.id)
     assert bench.cycles(stream)[0].state is CycleState.SUCCEEDED
     assert bench.version(stream, 1).digest
+
+
+def test_an_open_list_is_refused_before_the_first_version_where_the_head_cannot_grow(
+    bench: Bench,
+) -> None:
+    allowed = allowing(bench, "tests")
+    stream = bench.stream(architecture=f"{own_nets.HERE}:two_heads", open_classes=True)
+    fixed = bench.stream("fixed", architecture=f"{own_nets.HERE}:two_heads")
+    for one in (stream, fixed):
+        bench.admitted(one, range(60))
+        process_next(allowed.context, one.id)
+    assert bench.cycles(fixed)[0].state is CycleState.SUCCEEDED
+    (cycle,) = bench.cycles(stream)
+    assert (cycle.state, cycle.exceptions) == (CycleState.RUNNING, 1)
+    assert "this model cannot have an open class list: " in (cycle.error or "")

@@ -26,6 +26,23 @@ def too_narrow(input: InputSpec, classes: int) -> nn.Module:
     return conv(input, classes - 1)
 
 
+def two_heads(input: InputSpec, classes: int) -> nn.Module:
+    """More depends on the number of classes than the last layer."""
+    layers = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(input.channels, classes)]
+    return nn.Sequential(*layers, nn.Linear(classes, classes))
+
+
+def counted(input: InputSpec, classes: int) -> nn.Module:
+    """The number of classes stands in no weight's shape, yet the answer's shape is made of it."""
+    return nn.Sequential(conv(input, classes), nn.Unflatten(1, (classes, 1)), nn.Flatten())
+
+
+def two_at_most(input: InputSpec, classes: int) -> nn.Module:
+    if classes > 2:
+        raise ValueError("two classes at most")
+    return conv(input, classes)
+
+
 def no_model(input: InputSpec, classes: int) -> str:
     return "a net"
 
