@@ -62,5 +62,8 @@ def grow(session: Session, stream: Stream, chunks: Iterable[Chunk], *, cycle_id:
 
 
 def of_version(stream: Stream, version: Version) -> list[str]:
-    """The classes that the version knows, in the order of its head."""
+    """The classes that the version knows, in the order of its head.
+
+    All of the list, for a version made before lists could grow (see migration 0002).
+    """
     return (stream.classes or [])[: version.known_classes]

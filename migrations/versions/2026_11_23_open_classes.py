@@ -1,4 +1,14 @@
-"""Class lists that grow, and what each version replayed."""
+"""Class lists that grow, and what each version replayed.
+
+Where some processes are upgraded before others: this migration, then all learn workers, then the
+API. `known_classes` null means all of the stream's classes, which is right for every version made
+before, as no list grew then. A worker from before would leave it null for a version of an open
+list as well, which then seems to know each class that is added later. Only the upgraded API makes
+open lists, so the workers are upgraded first.
+
+Going down forgets which lists are open and what their versions know: up again, such lists are
+fixed, and their older versions seem to know all of them.
+"""
 
 from __future__ import annotations
 
