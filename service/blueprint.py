@@ -107,7 +107,7 @@ def _recipe(wanted: Any, faults: list[Fault]) -> tuple[dict[str, Any], dict[str,
     """The recipe in full, and the unlearning that belongs to its name.
 
     `"frugal"` is the same as `{"name": "frugal"}`; members beside the name overrule what it says,
-    `epochs` as the full number of which it takes its shares.
+    `epochs` as the full number of which it takes its share.
     """
     given = {"name": wanted} if isinstance(wanted, str) else {} if wanted is None else wanted
     if not isinstance(given, Mapping):

@@ -66,7 +66,7 @@ class NewStream(BaseModel):
         None,
         description="How a model is trained; each member has a default. Or the name of a recipe:"
         f" {', '.join(PRESETS)}; as the member `name` it can be overruled by others, where `epochs`"
-        " is the full number of which the recipe takes its shares",
+        " is the full number of which the recipe takes its share",
     )
     policies: Loose = Field(
         None, description="{trigger, replay, unlearn, gate, holdout}; each has a default"
