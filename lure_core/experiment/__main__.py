@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lure_core import models, precision
 from lure_core.errors import CoreError
 from lure_core.experiment import options
 from lure_core.experiment.folder import RECORDS
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         settings, notes = options.parse(arguments)
         for note in notes:
             sys.stderr.write(f"note: {note}\n")
-        _look_at_the_data(settings)
+        _look(settings)
         sys.stdout.write(perform(settings))
     except (CoreError, OSError) as fault:
         sys.stderr.write(f"lure_core.experiment: {fault}\n")
@@ -35,10 +36,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _look_at_the_data(settings: Experiment) -> None:
-    """Before a folder is claimed for settings that name no data, or too few."""
+def _look(settings: Experiment) -> None:
+    """Before a folder is claimed for data, an architecture or a device that are not there."""
     if not (Path(settings.out) / RECORDS).exists():
-        open_stream(settings, seed=settings.seeds[0], noise=settings.label_noise[0])
+        precision.device_of(settings.device)
+        models.require(settings.architecture)  # a wrong name is told before images are read
+        stream = open_stream(settings, seed=settings.seeds[0], noise=settings.label_noise[0])
+        models.require(settings.architecture, input=stream.input)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import PurePath
@@ -17,15 +17,21 @@ from lure_core.config import Recipe
 from lure_core.errors import ConfigError
 from lure_core.experiment.cuts import DEFAULT_CHUNKS
 
-_SAME: Mapping[str, tuple[str, type]] = {
-    "--meta_batch_size": ("chunk_size", int),
-    "--meta_batch_number": ("chunks", int),
-    "--batch_size": ("recipe.batch_size", int),
-    "--weight_decay": ("recipe.weight_decay", float),
+_SAME: Mapping[str, str] = {
+    "meta_batch_size": "chunk_size",
+    "meta_batch_number": "chunks",
+    "batch_size": "recipe.batch_size",
+    "weight_decay": "recipe.weight_decay",
+    "replay": "replay.kind",
 }
 """Flags that mean one of our settings by another name."""
 
+_SPELT_ALIKE = ("--batch_size", "--weight_decay")
+"""Ours but for the dash: they make no published line."""
+
 _VALUES: Mapping[str, type] = {
+    "meta_batch_size": int,
+    "meta_batch_number": int,
     "snip_size": float,
     "decreasing_lr": str,
     "n_shots": int,
@@ -37,6 +43,12 @@ _VALUES: Mapping[str, type] = {
     "run": str,
 }
 """Flags that take a value and are translated below; with dashes for underscores too."""
+
+_BOTH = frozenset({"data"})
+"""What a published line gives and then means otherwise: `--data` beside `--imagenet_path`."""
+
+_UNDERSCORED: Mapping[str, type] = {"batch_size": int, "weight_decay": float}
+"""The same, where the dashed flag is ours."""
 
 _REPLAY = {"no_replay": "none", "one_replay": "one"}
 
@@ -81,13 +93,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     def learn(*flags: str, **how: Any) -> None:
         parser.add_argument(*flags, help=argparse.SUPPRESS, **how)
 
-    for flag, (setting, kind) in _SAME.items():
-        learn(flag, dest=setting, type=kind)
+    for flag, kind in _UNDERSCORED.items():
+        learn(f"--{flag}", dest=f"published.{flag}", type=kind)
     for flag, kind in _VALUES.items():
         dashed = dict.fromkeys((f"--{flag}", f"--{flag.replace('_', '-')}"))
         learn(*dashed, dest=f"published.{flag}", type=kind)
     for name, replayed in _REPLAY.items():
-        learn(f"-{name}", f"--{name}", dest="replay.kind", action="store_const", const=replayed)
+        learn(
+            f"-{name}", f"--{name}", dest="published.replay", action="store_const", const=replayed
+        )
     learn("-few_shot", "--few_shot", dest="published.few_shot", action="store_true")
     learn("-buffer_replay", "--buffer_replay", dest="published.buffer_replay", action="store_true")
     for flag, method in _METHODS.items():
@@ -109,7 +123,7 @@ class _Line:
 
     Attributes:
         flags: Published flags that were given, without their dashes.
-        ours: Paths of settings that our own flags gave; they overrule the published ones.
+        ours: Paths of settings that our own flags gave.
         values: All settings so far: of presets, files and our own flags.
         notes: What should be said.
     """
@@ -121,7 +135,8 @@ class _Line:
 
     @property
     def chunks(self) -> int:
-        return _number(self.values.get("chunks"), DEFAULT_CHUNKS)
+        theirs = None if "chunks" in self.ours else self.flags.get("meta_batch_number")
+        return _number(theirs or self.values.get("chunks"), DEFAULT_CHUNKS)
 
     @property
     def epochs(self) -> int:
@@ -156,13 +171,33 @@ def translate(
         for flag, why in {**_IGNORED, **_IGNORED_SWITCHES}.items()
         if f"ignored.{flag}" in given
     ]
-    line = _Line(flags, frozenset(given), values, ignored)
+    line = _Line(flags, frozenset(given) - _BOTH, values, ignored)
     settings: dict[str, Any] = {}
-    for part in (_seed, _fraction, _milestones, _few_shot, _buffer, _folders, _wandb):
-        settings.update(part(line))
-    if any(_LOOKS_PUBLISHED.match(word) for word in words):
-        settings.update(_method(line))
+    for part in (_same, _seed, _fraction, _milestones, _few_shot, _buffer, _folders, _wandb):
+        settings.update(_not_ours(line, part))
+    if any(map(_is_published, words)):
+        settings.update(_not_ours(line, _method))
     return settings, line.notes
+
+
+def _is_published(word: str) -> bool:
+    return bool(_LOOKS_PUBLISHED.match(word)) and word.partition("=")[0] not in _SPELT_ALIKE
+
+
+def _not_ours(line: _Line, part: Callable[[_Line], dict[str, Any]]) -> dict[str, Any]:
+    """What one part makes of the published flags, where our own flags say nothing else."""
+    notes = len(line.notes)
+    found = part(line)
+    kept = {path: value for path, value in found.items() if path not in line.ours}
+    if len(kept) < len(found):
+        overruled = ", ".join(f"experiment.{path}" for path in found if path not in kept)
+        del line.notes[notes:]
+        line.notes.append(f"{overruled}: our own flag overrules the published one")
+    return kept
+
+
+def _same(line: _Line) -> dict[str, Any]:
+    return {path: line.flags[flag] for flag, path in _SAME.items() if flag in line.flags}
 
 
 def _seed(line: _Line) -> dict[str, Any]:
@@ -210,13 +245,9 @@ def _buffer(line: _Line) -> dict[str, Any]:
     if not {"buffer_replay", "buffer_size_train"} & set(line.flags):
         return {}
     found: dict[str, Any] = {"replay.kind": "buffer"} if "buffer_replay" in line.flags else {}
-    if "replay.capacity" not in line.ours:
-        grown = line.flags.get("buffer_size_train", _PUBLISHED_BUFFER) * max(1, line.chunks - 1)
-        found["replay.capacity"] = grown
-        line.notes.append(
-            f"the buffer holds {grown} images, as many as the published one ends with"
-        )
-    return found
+    grown = line.flags.get("buffer_size_train", _PUBLISHED_BUFFER) * max(1, line.chunks - 1)
+    line.notes.append(f"the buffer holds {grown} images, as many as the published one ends with")
+    return {**found, "replay.capacity": grown}
 
 
 def _folders(line: _Line) -> dict[str, Any]:
@@ -227,7 +258,7 @@ def _folders(line: _Line) -> dict[str, Any]:
         else:
             line.notes.append("--imagenet_path is ignored: the data set is another")
     out = line.flags.get("save_dir") or line.flags.get("log_dir")
-    if out and "out" not in line.ours:
+    if out:
         found["out"] = str(PurePath(out) / line.flags.get("run", ""))
         line.notes.append(f"everything is written to {found['out']}")
     return found

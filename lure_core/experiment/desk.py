@@ -49,10 +49,11 @@ class Desk:
 
     def standing(self) -> Standing | None:
         """What was kept last; None where there is nothing, or nothing whole."""
-        if not self._last.exists():
+        content = _read(self._last)
+        if content is None:
             return None
         try:
-            tensors, notes = checkpoint.unpack_state(self._last.read_bytes())
+            tensors, notes = checkpoint.unpack_state(content)
         except BadCheckpoint:  # the machine stopped before the disk had all of it
             return None
         version = Checkpoint(tensors["version"].numpy().tobytes(), notes["sidecar"])
@@ -74,8 +75,7 @@ class Desk:
 
     def half_done(self, chunk: int) -> bytes | None:
         """The state of the cycle that was being worked on."""
-        path = self._half(chunk)
-        return path.read_bytes() if path.exists() else None
+        return _read(self._half(chunk))
 
     def drop_half(self, chunk: int) -> None:
         self._half(chunk).unlink(missing_ok=True)
@@ -93,3 +93,11 @@ class Desk:
     def clear(self) -> None:
         for path in self._folder.glob(f"{glob.escape(self._name)}.*"):
             path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> bytes | None:
+    """None where it is not there, or gone by now: with several jobs another may have cleared it."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from lure_core.config import CycleConfig, Recipe, Replay, Unlearn
 from lure_core.cycle import run_cycle
 from lure_core.data import Samples, gather, normalisation
@@ -87,7 +90,8 @@ def _next(
     data = _data(stream, chunk)
     config = _config(run, settings, stream, chunk)
     result = _resumed(data, config, desk=desk, standing=standing)
-    record = measure.record(run, result, data, config, chunks=len(stream.chunks), before=standing)
+    told = measure.Told(data, _truth(stream, chunk), len(stream.chunks))
+    record = measure.record(run, result, told, config, before=standing)
     if record.last:
         robust = settings.robustness
         version = result.checkpoint
@@ -117,6 +121,12 @@ def _data(stream: ChunkStream, chunk: int) -> CycleData:
     return CycleData(chunks[-1:], chunks[:-1])
 
 
+def _truth(stream: ChunkStream, chunk: int) -> list[Tensor]:
+    """The right labels of what `_data` gives, chunk by chunk."""
+    first, *rest = stream.truth[:chunk]
+    return [torch.cat([first, stream.test.labels]), *rest]
+
+
 def _with_test(chunk: Samples, test: Samples) -> Samples:
     return replace(gather([chunk, test]), name=chunk.name)
 
@@ -135,6 +145,7 @@ def _config(run: Run, settings: Experiment, stream: ChunkStream, chunk: int) -> 
         seed=derive_seed(run.seed, chunk),
         device=settings.device,
         replay=Replay() if first else method.replay,
+        resident_mib=settings.resident_mib,
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
 from lure_core import calibration, checkpoint, evaluate, precision, replay, robustness
@@ -26,23 +27,40 @@ GAP_IMAGES = 10_000
 """Training images, evenly spaced, that the train accuracy is taken on at most."""
 
 
+@dataclass(frozen=True, eq=False)
+class Told:
+    """A cycle's data as they were told, and what they are.
+
+    Attributes:
+        data: With the labels that are learned and that choose the best epoch, wrong ones too.
+        truth: The right labels, int64 [N], of each chunk in the order of past and new ones; what
+            a version knows is measured against these.
+        chunks: How many there will be.
+    """
+
+    data: CycleData
+    truth: Sequence[Tensor]
+    chunks: int
+
+    @property
+    def parts(self) -> list[Samples]:
+        """All chunks so far with their right labels; the images are shared."""
+        told = (*self.data.past, *self.data.new)
+        return [replace(s, labels=labels) for s, labels in zip(told, self.truth, strict=True)]
+
+
 def record(
-    run: Run,
-    result: CycleResult,
-    data: CycleData,
-    config: CycleConfig,
-    *,
-    chunks: int,
-    before: Standing | None,
+    run: Run, result: CycleResult, told: Told, config: CycleConfig, *, before: Standing | None
 ) -> Record:
     """Everything there is to tell of a chunk."""
     began = time.perf_counter()
+    select = [samples.of(Split.SELECT) for samples in told.parts]
     train, *earlier = accuracies(
-        result.checkpoint, [_learned(data, config), *_select(data)], device=config.device
+        result.checkpoint, [_learned(told, config), *select], device=config.device
     )
     overlap, chance = overlap_of(result, before)
     flops = _summed(result.flops, before)
-    seen = (*data.past, *data.new)
+    seen = told.parts
     assert train is not None
     return Record(
         method=run.method,
@@ -50,7 +68,7 @@ def record(
         budget=run.budget,
         noise=run.noise,
         chunk=len(seen),
-        chunks=chunks,
+        chunks=told.chunks,
         accuracy=result.metrics.accuracy,
         per_class=result.metrics.per_class,
         ece=result.metrics.ece,
@@ -75,8 +93,17 @@ def record(
         replayed_images=result.replayed["images"],
         calibration=None,
         robustness=None,
-        environment=result.environment,
+        environment={**result.environment, "lure_core": release()},
     )
+
+
+@cache
+def release() -> str:
+    """The version of this package; a checkout that was never installed has none."""
+    try:
+        return metadata.version("lure")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def with_trust(
@@ -84,6 +111,7 @@ def with_trust(
 ) -> Record:
     """The last chunk's record with the calibration and, if wanted, the robustness of its version.
 
+    The temperature is fitted to the labels as they were told, as one would have to.
     Corruptions and attacks are drawn from the run's seed: the same for all methods.
     """
     began = time.perf_counter()
@@ -139,34 +167,27 @@ def _served(version: Checkpoint, device: str) -> Served:
     return model, checkpoint.normalisation_of(version), chosen
 
 
-def _probabilities(served: Served, samples: Samples) -> tuple[Tensor, Tensor]:
-    """Of each class, and the labels, on the CPU."""
-    model, by, chosen = served
-    batches = Batches(samples.to(chosen.device), by)
-    return evaluate.probabilities(model, batches, precision=chosen).cpu(), samples.labels.cpu()
-
-
 def _accuracy(served: Served, samples: Samples) -> float:
-    output, labels = _probabilities(served, samples)
+    output, labels = _logits(served, samples)
     return int((output.argmax(dim=1) == labels).sum()) / len(labels)
 
 
 def _logits(served: Served, samples: Samples) -> tuple[Tensor, Tensor]:
-    """Logarithms of probabilities: logits but for a constant, which no temperature sees."""
-    output, labels = _probabilities(served, samples)
-    return output.clamp_min(torch.finfo(output.dtype).tiny).log(), labels
+    """Outputs and labels, on the CPU."""
+    model, by, chosen = served
+    batches = Batches(samples.to(chosen.device), by)
+    return evaluate.logits(model, batches, precision=chosen).cpu(), samples.labels.cpu()
 
 
-def _learned(data: CycleData, config: CycleConfig) -> Samples:
-    """The images relearned from, thinned evenly where they are many."""
-    replayed = replay.choose(data, config.replay, seed=config.recipe.seed)
+def _learned(told: Told, config: CycleConfig) -> Samples:
+    """The images it may relearn from, thinned evenly where they are many.
+
+    With `old_share` below 1 it relearned from some of the old ones only; all of them count here.
+    """
+    replayed = replay.choose(told.data, config.replay, seed=config.recipe.seed)
     rows = replayed.rows(Split.TRAIN)
     every = max(1, -(-sum(map(len, rows)) // GAP_IMAGES))
-    return collect(replayed.parts, [part[::every] for part in rows])
-
-
-def _select(data: CycleData) -> list[Samples]:
-    return [samples.of(Split.SELECT) for samples in (*data.past, *data.new)]
+    return collect(told.parts, [part[::every] for part in rows])
 
 
 def _summed(flops: dict[str, int], before: Standing | None) -> dict[str, int]:

@@ -228,6 +228,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("where it runs and what it writes").add_argument
     add("--out", metavar="DIR", help="for records, table and plots (lure-experiment)")
     add("--device", metavar="NAME", help="auto, cpu, mps, cuda or cuda:N (auto)")
+    add("--resident-mib", type=int, metavar="N", help="stream images that take more (auto)")
     add("--jobs", type=int, metavar="N", help="runs at the same time (1)")
     add("--threads", type=int, metavar="N", help="of torch in each (the processors shared out)")
     add("--save-every-s", type=float, metavar="S", help="work that a kill may cost (60)")

@@ -1,8 +1,12 @@
-"""What is written down of every chunk of every run, as JSON lines."""
+"""What is written down of every chunk of every run, as JSON lines.
+
+A figure that is no number, as of a run that diverged, is null in JSON and NaN here.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -38,9 +42,10 @@ class Record:
         price: Of it what made the versions: relearning, unlearning, selecting, subsampling.
         seconds: Of this cycle, by stage; "measure" is what only this record needed.
         prequential_accuracy: Of the version before, on this chunk.
-        train_accuracy: On the training images it relearned from, unaugmented, in evaluation mode.
+        train_accuracy: On the training images it may relearn from (new and replayed, whatever
+            `old_share` left of them), unaugmented, against their right labels.
         generalisation_gap: `train_accuracy` less `accuracy`.
-        earlier: Accuracy on the select images of each chunk so far.
+        earlier: Accuracy on the select images of each chunk so far, against their right labels.
         unlearn: The strategy's report.
         mask_overlap: Share of the weights reset this time that had been reset last time too.
         mask_chance: What that share would be if this time's weights were drawn by chance.
@@ -92,17 +97,43 @@ class Record:
         return self.chunk == self.chunks
 
     def same(self, other: Record) -> bool:
-        """Whether all but the seconds is equal; as JSON, where no number equals itself too."""
+        """Whether all but the seconds is equal; as JSON, where what is no number equals itself."""
         left, right = (json.dumps(replace(r, seconds={}).to_dict()) for r in (self, other))
         return left == right
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As strict JSON has it."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Record:
         """Undo `to_dict`; raises KeyError where something is missing, and drops what is new."""
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        known = {field.name: values[field.name] for field in fields(cls)}
+        for field in fields(cls):
+            if field.type == "float":
+                known[field.name] = _number(known[field.name])
+        if known["calibration"] is not None:
+            known["calibration"] = _number(known["calibration"])
+        return cls(**known)
+
+
+def _plain(value: Any) -> Any:
+    """The same with None for every number that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _number(value: Any) -> Any:
+    """The same with NaN for None, but where there are no figures: in a bin without images."""
+    if isinstance(value, dict):
+        empty = value.get("count") == 0
+        return value if empty else {name: _number(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_number(inner) for inner in value]
+    return math.nan if value is None else value
 
 
 class Journal:
@@ -124,7 +155,7 @@ class Journal:
         known = self._of(record.run)
         if record.chunk in known and known[record.chunk].same(record):
             return False
-        line = json.dumps(record.to_dict()) + "\n"
+        line = json.dumps(record.to_dict(), allow_nan=False) + "\n"
         with self._path.open("ab") as file:
             file.write(line.encode())
             file.flush()

@@ -14,6 +14,7 @@ from lure_core.experiment.pool import spread
 from lure_core.experiment.progress import Listener
 from lure_core.experiment.record import Journal, Record
 from lure_core.experiment.settings import Experiment
+from lure_core.experiment.streams import source_of
 
 
 def run(settings: Experiment, listeners: Sequence[Listener] = ()) -> list[Record]:
@@ -27,17 +28,27 @@ def run(settings: Experiment, listeners: Sequence[Listener] = ()) -> list[Record
         listeners: Told of the runs to do, and then of each of their records as it comes.
 
     Raises:
-        ConfigError: A setting cannot be followed, or the folder holds another experiment.
+        ConfigError: A setting cannot be followed, the folder holds another experiment, or another
+            process works in it.
     """
     runs = plan.runs(settings)
-    folder = claim(settings, dict.fromkeys(run.method for run in runs))
-    journal = Journal(folder / RECORDS)
-    todo = [run for run in runs if not journal.has(run)]
-    for listener in listeners:
-        listener.begin(todo)
-    first = _one_of_each(todo, settings)
+    names = dict.fromkeys(run.method for run in runs)
+    with claim(settings, names, source_of(settings).fingerprint()) as folder:
+        journal = Journal(folder / RECORDS)
+        todo = [run for run in runs if not journal.has(run)]
+        for listener in listeners:
+            listener.begin(todo)
+        _work_off(todo, settings, journal, listeners)
+        _tidy(runs, settings, folder)
+    return [record for run in runs for record in journal.of(run)]
+
+
+def _work_off(
+    todo: Sequence[Run], settings: Experiment, journal: Journal, listeners: Sequence[Listener]
+) -> None:
+    folder = Path(settings.out)
     # All first chunks before any run: by then, most likely, the ones wanted next are done.
-    tasks = [*map(lineage.First, first), *todo]
+    tasks = [*map(lineage.First, _one_of_each(todo, settings)), *todo]
     work = partial(lineage.work, settings=settings, folder=folder)
     records = spread(work, tasks, jobs=settings.jobs, threads=settings.threads)
     with closing(records):
@@ -45,9 +56,14 @@ def run(settings: Experiment, listeners: Sequence[Listener] = ()) -> list[Record
             _note(record, journal, settings, folder)
             for listener in listeners:
                 listener.tell(record)
-    for run in first:
+
+
+def _tidy(runs: Sequence[Run], settings: Experiment, folder: Path) -> None:
+    """All runs are finished; what earlier lives were killed before clearing away goes too."""
+    for run in runs:
+        lineage.tidy(run, settings, folder)
+    for run in _one_of_each(runs, settings):
         lineage.tidy_first(run, settings, folder)
-    return [record for run in runs for record in journal.of(run)]
 
 
 def _one_of_each(runs: Sequence[Run], settings: Experiment) -> list[Run]:

@@ -43,6 +43,8 @@ class Experiment(Section):
             and `scratch` at the full one: what the comparison means is measured against them.
         out: Folder for records, table and plots; a run that is finished there is not run again.
         robustness: Whether the last version also meets corrupted and adversarial images.
+        resident_mib: Training images that take more stay off the device and are streamed to it;
+            None: when they take over half of its free memory.
         jobs: Runs worked on at the same time, each by a process of its own.
         threads: Of torch, for each of them; None: the processors shared out, or with one job as
             many as torch takes by itself.
@@ -71,6 +73,7 @@ class Experiment(Section):
     out: str = "lure-experiment"
     controls: bool = True
     robustness: bool = False
+    resident_mib: int | None = None
     jobs: int = 1
     threads: int | None = None
     save_every_s: float = 60.0
@@ -95,6 +98,8 @@ class Experiment(Section):
         self._within("jobs", 1, 1024)
         if self.threads is not None:
             self._within("threads", 1, 1024)
+        if self.resident_mib is not None:
+            self._within("resident_mib", 0, 2**40)
         self._within("save_every_s", 0, 86_400)
 
     def _validate_data(self) -> None:

@@ -38,6 +38,7 @@ class ChunkStream:
         input: The shape of every image.
         chunks: What arrives, in order; each has a name of its own, and TRAIN and SELECT images.
         test: JUDGE images, none of which is in a chunk.
+        truth: Of each chunk the right labels, int64 [N], where its own may be wrong.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ChunkStream:
     input: InputSpec
     chunks: tuple[Samples, ...]
     test: Samples
+    truth: tuple[Tensor, ...]
 
 
 def open_stream(settings: Experiment, *, seed: int, noise: float) -> ChunkStream:
@@ -56,8 +58,9 @@ def open_stream(settings: Experiment, *, seed: int, noise: float) -> ChunkStream
         ConfigError: The data are not there, or too few for the chunks wanted.
     """
     plan = Plan.of(settings)
-    source = datasets.load(plan.dataset, plan.root, plan.side)
+    source = _source(plan)
     test, chunks = _test(plan), _chunks(plan, seed)
+    truth = tuple(chunk.labels for chunk in chunks)
     if noise:
         if len(source.classes) < 2:
             raise ConfigError("experiment.label_noise: one class alone has no wrong labels")
@@ -68,7 +71,7 @@ def open_stream(settings: Experiment, *, seed: int, noise: float) -> ChunkStream
             for t, chunk in enumerate(chunks)
         ]
         chunks = tuple(noisy)
-    return ChunkStream(source.name, source.classes, source.input, chunks, test)
+    return ChunkStream(source.name, source.classes, source.input, chunks, test, truth)
 
 
 class Plan(NamedTuple):
@@ -129,6 +132,15 @@ def _chunk(source: Source, plan: Plan, rows: Tensor, *, seed: int, t: int) -> Sa
     if int((splits == int(Split.TRAIN)).sum()) < 2:
         raise ConfigError(f"chunk {t + 1} of {source.name} has fewer than 2 images to learn from")
     return Samples(source.read(rows), labels, splits, name=f"{source.name}/{seed}/{t}")
+
+
+def source_of(settings: Experiment) -> Source:
+    """The data set before it is cut.
+
+    Raises:
+        ConfigError: The data are not there.
+    """
+    return _source(Plan.of(settings))
 
 
 def _source(plan: Plan) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -81,6 +82,11 @@ class TensorBoard:
             writer.close()
 
 
+def run_id(folder: Path, run: Run) -> str:
+    """Of a run in W&B: unlike those of all other folders and runs, and always the same."""
+    return hashlib.sha256(f"{folder.resolve()}\n{run.id}".encode()).hexdigest()[:32]
+
+
 class WeightsAndBiases:
     """A run of W&B for each run of ours, all in one group; steps are chunks."""
 
@@ -109,6 +115,9 @@ class WeightsAndBiases:
             project=WANDB_PROJECT,
             group=folder.name,
             name=run.id,
+            # The same after a kill, so that its curves are gone on with instead of begun beside.
+            id=run_id(folder, run),
+            resume="allow",
             dir=str(folder),
             config={**self._settings.to_dict(), **facts},
             reinit="create_new",  # with several jobs several runs are open at once

@@ -42,6 +42,7 @@ def load(root: str | None) -> Source:
         _reader([chunk.images for chunk in chunks]),
         parts=tuple(map(len, chunks)),
         splits=splits,
+        sizes=tuple(p.stat().st_size for p in paths),
     )
 
 

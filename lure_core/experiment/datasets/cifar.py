@@ -63,6 +63,7 @@ def load(dataset: str, root: str | None) -> Source:
         reader(torch.cat([images for images, _ in train])),
         test_labels,
         reader(test_images),
+        sizes=tuple((folder / n).stat().st_size for n in (*layout.train, layout.test)),
     )
 
 

@@ -7,6 +7,7 @@ in each.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -62,13 +63,14 @@ def build(name: str, train: Classes, test: Classes, side: int | None) -> Source:
     input = common_input(((str(path), path.read_bytes()) for path in some), side)
     read: list[Callable[[Tensor], Tensor]] = []
     labels: list[Tensor] = []
+    sizes: list[int] = []
     for half in (train, test):
         paths = [path for files in half.values() for path in files]
         read.append(file_reader(paths, input))
         labels.append(_labels(half, classes))
-    if not test:
-        return Source(name, classes, input, labels[0], read[0])
-    return Source(name, classes, input, labels[0], read[0], labels[1], read[1])
+        sizes += [path.stat().st_size for path in paths]
+    whole = Source(name, classes, input, labels[0], read[0], sizes=tuple(sizes))
+    return replace(whole, test_labels=labels[1], read_test=read[1]) if test else whole
 
 
 def _labels(half: Classes, classes: Sequence[str]) -> Tensor:

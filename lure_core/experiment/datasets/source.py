@@ -5,9 +5,11 @@ Legend: N images, C channels, H height, W width.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -36,6 +38,7 @@ class Source:
         read_test: As `read`, for the test images.
         parts: Lengths of the chunks it comes in, in order; () where it comes in one piece.
         splits: uint8 [N], the roles its images were given for life; None where chunks give them.
+        sizes: Of the files it was read from, in bytes, in their order.
     """
 
     name: str
@@ -47,6 +50,17 @@ class Source:
     read_test: Callable[[Tensor], Tensor] | None = None
     parts: tuple[int, ...] = ()
     splits: Tensor | None = None
+    sizes: tuple[int, ...] = ()
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all but name, place and pixels: the pixels' files are told by their sizes."""
+        plain = [self.classes, asdict(self.input), self.parts, self.sizes]
+        hashed = hashlib.sha256(json.dumps(plain).encode())
+        for tensor in (self.labels, self.test_labels, self.splits):
+            hashed.update(b"-" if tensor is None else str(len(tensor)).encode())
+            if tensor is not None:
+                hashed.update(tensor.contiguous().numpy().data)
+        return hashed.hexdigest()
 
 
 def reader(images_NCHW: Tensor) -> Callable[[Tensor], Tensor]:

@@ -59,7 +59,8 @@ def load(root: str | None, side: int | None) -> Source:
     number = {name: at for at, name in enumerate(classes)}
     labels = torch.tensor([number[name] for name in named])
     parts = tuple(one.listing.items for one in zips)
-    return Source("zips", classes, input, labels, reader(pixels), parts=parts)
+    sizes = tuple(one.path.stat().st_size for one in zips)
+    return Source("zips", classes, input, labels, reader(pixels), parts=parts, sizes=sizes)
 
 
 def _opened(path: Path) -> _Zip:

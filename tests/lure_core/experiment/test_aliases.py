@@ -176,3 +176,38 @@ def test_nonsense_in_a_file_is_told_as_ever(tmp_path: Path) -> None:
     file.write_text('chunks = "many"\n[recipe]\nepochs = "many"\n')
     with pytest.raises(ConfigError, match="must be a whole number"):
         understood(f"--config {file} --decreasing_lr 20,40 -buffer_replay")
+
+
+OURS = (
+    "--methods fire --seeds 1-4 --chunk-size 50 --chunks 3 --batch-size 32 --weight-decay 0.5 "
+    "--fraction 0.3 --milestones 0.5 --replay full --buffer-size 60 --out here --no-controls"
+)
+THEIRS = (
+    "--use_snip --seed 3 --meta_batch_size 90 --meta_batch_number 7 --batch_size 64 "
+    "--weight_decay 1e-4 --snip_size 0.2 --decreasing_lr 20,40 -one_replay -buffer_replay "
+    "--buffer_size_train 9 --save_dir there --run name"
+)
+
+
+@pytest.mark.parametrize("line", [f"{OURS} {THEIRS}", f"{THEIRS} {OURS}"])
+def test_a_published_flag_never_overrules_one_of_ours(line: str) -> None:
+    settings, notes = understood(line)
+    expected, _ = understood(OURS)
+    ours = expected.to_dict()
+    ours["unlearn"]["subset_fraction"] = 0.2  # nothing of ours spoke of it
+    assert settings.to_dict() == ours
+    for path in ("seeds", "out", "unlearn.fraction", "recipe.milestones", "recipe.batch_size"):
+        assert any(f"experiment.{path}" in note and "overrules" in note for note in notes)
+
+
+@pytest.mark.parametrize("flag", ["--batch_size 32", "--weight_decay=0.1", "--n-shots 8"])
+def test_one_of_our_flags_with_an_underscore_makes_no_published_line(flag: str) -> None:
+    settings, _ = understood(flag)
+    assert (settings.methods, settings.controls) == (Experiment().methods, True)
+
+
+@pytest.mark.parametrize("flag", ["-no_replay", "--meta_batch_size 50", "--seed 1 --use_snip"])
+def test_a_flag_that_is_published_only_makes_a_published_line(flag: str) -> None:
+    settings, _ = understood(flag)
+    assert len(settings.methods) == 1
+    assert not settings.controls

@@ -88,3 +88,12 @@ def test_clearing_takes_the_runs_own_files_only(tmp_path: Path) -> None:
     assert mine.half_done(3) is None
     assert others.standing() is not None
     assert others.half_done(3) == b"state"
+
+
+def test_what_another_clears_away_just_now_is_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = create_desk(tmp_path)
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    assert desk.standing() is None
+    assert desk.half_done(1) is None

@@ -97,6 +97,8 @@ def test_few_shot_imagenet_runs_at_224_pixels(tmp_path: Path) -> None:
         ("--arch resnet81", "unknown architecture 'resnet81'; did you mean resnet18"),
         ("--methods lur", "there is no 'lur'; did you mean lure"),
         ("--see 3", "there is no --see; did you mean --seed"),
+        ("--device cuda:77", "cuda:77"),
+        ("--arch vit_b_16", "a multiple of 16 pixels, not 8x8"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -106,6 +108,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("lure_core.experiment: ")
     assert told in last
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_folder_of_data_may_be_mended_in_the_same_place(tmp_path: Path) -> None:

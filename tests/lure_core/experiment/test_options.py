@@ -28,7 +28,8 @@ def test_flags_reach_every_section() -> None:
         "--side 16 --label-noise 0,0.2 --methods lure,warm --seeds 0-2,7 --budget 1,1/5 "
         "--budget 1/3 --no-controls --robustness --arch resnet20s --epochs 4 --batch-size 32 "
         "--lr 0.05 --milestones 0.5 --schedule linear --compile --fraction 0.3 --replay buffer "
-        "--buffer-size 70 --out there --device cpu --jobs 2 --threads 1 --tensorboard --wandb"
+        "--buffer-size 70 --out there --device cpu --jobs 2 --threads 1 --tensorboard --wandb "
+        "--resident-mib 512"
     )
     assert (settings.dataset, settings.data, settings.side) == ("zips", "here", 16)
     assert (settings.chunks, settings.chunk_size, settings.test_images) == (3, 1500, 9)
@@ -50,6 +51,7 @@ def test_flags_reach_every_section() -> None:
     )
     assert settings.tensorboard
     assert settings.wandb
+    assert settings.resident_mib == 512
 
 
 def test_flags_overrule_the_file_and_the_file_the_preset(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from lure_core.experiment.curves import Found
 from lure_core.experiment.figures import frontier
 from lure_core.experiment.looks import looks
-from lure_core.experiment.masks import layer_shares
+from lure_core.experiment.masks import layer_shares, overlap
 from lure_core.experiment.plan import Run
 from lure_core.experiment.record import Record
 from lure_core.experiment.summary import summarise
@@ -95,6 +96,22 @@ def test_a_single_chunk_can_be_drawn(tmp_path: Path) -> None:
         "cer.png",
         "pareto.png",
     ]
+
+
+def test_the_overlap_by_chance_is_one_line_across_each_panel(tmp_path: Path) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    plots = pytest.importorskip("lure_core.experiment.plots")
+    records = create_records()
+    rows = summarise(records, list(dict.fromkeys(record.run for record in records)))
+    panels = plots._panels(records)
+    with matplotlib.rc_context():
+        figure = overlap(Found("digits", rows, panels, looks(row.method for row in rows)))
+    axes = [axis for axis in figure.axes if axis.has_data()]
+    assert len(axes) == 2
+    for axis in axes:
+        lines = [line for line in axis.lines if line.get_color() == "#555555"]
+        assert [list(line.get_ydata()) for line in lines] == [pytest.approx([20.0, 20.0])]
+        assert list(lines[0].get_xdata()) == [0, 1]  # of the panel's width
 
 
 def test_drawing_leaves_matplotlibs_settings_alone(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,3 +95,29 @@ def test_runs_are_kept_apart(path: Path) -> None:
 def test_fields_of_a_later_version_are_passed_over() -> None:
     values = create_record(RUN).to_dict()
     assert Record.from_dict({**values, "something_new": 1}) == create_record(RUN)
+
+
+def test_what_is_no_number_is_null_in_the_file_and_nan_again_when_read(path: Path) -> None:
+    bins = [
+        {"count": 0, "confidence": None, "accuracy": None},
+        {"count": 3, "confidence": math.nan, "accuracy": 0.5},
+    ]
+    record = create_record(
+        RUN,
+        ece=math.nan,
+        prequential_accuracy=None,
+        calibration={"temperature": {"nll_after": math.inf}, "before": {"bins": bins}},
+        unlearn={"details": {"loss": math.nan, "chosen": None}},
+    )
+    write(path, [record])
+    json.loads(path.read_text(), parse_constant=pytest.fail)
+    (found,) = Journal(path).of(RUN)
+    assert math.isnan(found.ece)
+    assert found.prequential_accuracy is None
+    assert found.calibration is not None
+    assert math.isnan(found.calibration["temperature"]["nll_after"])
+    empty, full = found.calibration["before"]["bins"]
+    assert empty == bins[0]
+    assert math.isnan(full["confidence"])
+    assert found.same(record)
+    assert not Journal(path).add(record)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import torch
 
+from lure_core.data import collect
 from lure_core.errors import ConfigError
-from lure_core.experiment import desk, lineage, plan, run
+from lure_core.experiment import desk, lineage, measure, plan, run
 from lure_core.experiment.plan import Run
 from lure_core.experiment.record import PRICED, Journal, Record
 from lure_core.experiment.settings import Experiment
+from lure_core.experiment.streams import open_stream
+from lure_core.replay import CycleData, choose
+from lure_core.types import Split
 from tests.lure_core.experiment.making import create_experiment
+from tests.lure_core.experiment.writing import write_zip
 
 BOTH = {"methods": ["lure", "random-reset"], "budgets": ["1", "1/2"], "recipe": {"epochs": 4}}
 
@@ -135,6 +143,96 @@ def test_label_noise_reaches_training_and_not_the_test(tmp_path: Path) -> None:
     assert noisy.accuracy < clean.accuracy
 
 
+def test_with_wrong_labels_what_is_known_is_measured_against_the_right_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[list[torch.Tensor]] = []
+    accuracies = measure.accuracies
+
+    def listening(version: Any, parts: Any, **others: Any) -> Any:
+        measured.append([samples.labels for samples in parts])
+        return accuracies(version, parts, **others)
+
+    monkeypatch.setattr(measure, "accuracies", listening)
+    replay = {"kind": "buffer", "capacity": 40, "keep": "class-balanced"}
+    settings = create_experiment(tmp_path, label_noise=[0.5], chunks=2, replay=replay)
+    _, last = run.run(settings)
+    clean, noisy = (open_stream(settings, seed=0, noise=noise) for noise in (0.0, 0.5))
+    past, new = noisy.chunks
+    kept = choose(CycleData([new], [past]), settings.replay, seed=0).rows(Split.TRAIN)
+    learned, *select = measured[-1]
+    assert torch.equal(learned, collect(clean.chunks, kept).labels)
+    for labels, right, wrong in zip(select, clean.chunks, noisy.chunks, strict=True):
+        assert torch.equal(labels, right.of(Split.SELECT).labels)
+        assert not torch.equal(labels, wrong.of(Split.SELECT).labels)
+    assert last.generalisation_gap == last.train_accuracy - last.accuracy
+
+
+def test_a_limit_of_memory_reaches_the_cycle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = []
+    run_cycle = lineage.run_cycle
+
+    def listening(start: Any, data: Any, config: Any, on_stage: Any) -> Any:
+        limits.append(config.resident_mib)
+        return run_cycle(start, data, config, on_stage)
+
+    monkeypatch.setattr(lineage, "run_cycle", listening)
+    assert same(run.run(create_experiment(tmp_path, resident_mib=0)), undisturbed())
+    assert limits == [0, 0, 0]
+
+
+def test_a_record_tells_the_version_that_made_it() -> None:
+    for record in undisturbed():
+        assert record.environment["lure_core"] == measure.release()
+
+
+def test_a_checkout_that_is_not_installed_has_an_unknown_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert measure.release.__wrapped__() == "unknown"
+
+
+def test_two_processes_do_not_mix_their_records(tmp_path: Path) -> None:
+    class Rival:
+        told = ""
+
+        def begin(self, _: Any) -> None:
+            with pytest.raises(ConfigError) as caught:
+                run.run(create_experiment(tmp_path, seeds=[1]))
+            Rival.told = str(caught.value)
+
+        def tell(self, _: Any) -> None:
+            pass
+
+    records = run.run(create_experiment(tmp_path), [Rival()])
+    assert Rival.told.startswith("another process works in")
+    assert same(records, undisturbed())
+
+
+def test_data_that_changed_are_refused_and_data_that_moved_are_not(tmp_path: Path) -> None:
+    def settings(data: str) -> Experiment:
+        return create_experiment(
+            tmp_path / "out", dataset="zips", data=str(tmp_path / data), chunks=None,
+            chunk_size=None, test_images=4,
+        )  # fmt: skip
+
+    for number in range(2):
+        write_zip(tmp_path / "here" / f"{number}.zip", ["a", "b"] * 10, seed=number)
+    records = run.run(settings("here"))
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert run.run(settings("there")) == records
+    write_zip(tmp_path / "changed" / "0.zip", ["a", "b"] * 10)
+    write_zip(tmp_path / "changed" / "1.zip", ["b", "a"] * 10, seed=1)
+    with pytest.raises(ConfigError, match="holds runs of other data"):
+        run.run(settings("changed"))
+
+
 def test_replay_can_be_none(tmp_path: Path) -> None:
     records = run.run(create_experiment(tmp_path, replay={"kind": "none"}))
     assert [r.train_images for r in records] == [54, 54, 54]
@@ -156,6 +254,8 @@ def test_a_run_that_diverges_is_recorded_as_it_is(tmp_path: Path) -> None:
     assert len(records) == 3
     assert records[-1].accuracy < 0.3
     assert same(run.run(settings), records)
+    for line in (tmp_path / "records.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
 
 
 def test_listeners_hear_of_the_runs_and_of_every_record(tmp_path: Path) -> None:
@@ -182,6 +282,7 @@ def test_listeners_hear_of_the_runs_and_of_every_record(tmp_path: Path) -> None:
 def test_nothing_but_the_results_stays_in_the_folder(tmp_path: Path) -> None:
     run.run(create_experiment(tmp_path, save_every_s=0.0))
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        ".lock",
         "experiment.json",
         "records.jsonl",
         "work",
@@ -330,6 +431,22 @@ def test_a_run_whose_version_is_lost_is_done_again_without_a_trace(
     assert len((tmp_path / "records.jsonl").read_text().splitlines()) == 3
 
 
+def test_killed_after_the_last_record_its_files_are_cleared_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(*_: Any) -> None:
+        raise Killed
+
+    settings = create_experiment(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(lineage, "tidy", dying)
+        with pytest.raises(Killed):
+            run.run(settings)
+    assert len(list((tmp_path / "work").iterdir())) == 2
+    assert same(run.run(settings), undisturbed())
+    assert list((tmp_path / "work").iterdir()) == []
+
+
 SUICIDE = """
 import os, signal, sys
 from lure_core.experiment import desk, record, run
@@ -370,6 +487,7 @@ def kill(folder: Path, *, at: int, jobs: int) -> None:
 def test_a_process_killed_for_good_loses_nothing(tmp_path: Path) -> None:
     kill(tmp_path, at=13, jobs=1)
     records = run.run(create_experiment(tmp_path, seeds=[0, 1]))
+    assert list((tmp_path / "work").iterdir()) == []
     assert same(of(records, Run("lure", 0)), undisturbed())
     assert len(of(records, Run("lure", 1))) == 3
 
@@ -377,5 +495,6 @@ def test_a_process_killed_for_good_loses_nothing(tmp_path: Path) -> None:
 def test_killed_with_several_jobs_its_processes_leave_and_nothing_is_lost(tmp_path: Path) -> None:
     kill(tmp_path, at=4, jobs=2)
     records = run.run(create_experiment(tmp_path, seeds=[0, 1]))
+    assert list((tmp_path / "work").iterdir()) == []
     assert same(of(records, Run("lure", 0)), undisturbed())
     assert len(of(records, Run("lure", 1))) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,3 +104,23 @@ def test_wandb_gets_every_chunk_of_runs_at_the_same_time(
     assert len(files) == 2
     for path in files:
         assert b"accuracy/test" in path.read_bytes()
+
+
+def test_wandb_goes_on_with_a_run_that_was_killed(tmp_path: Path) -> None:
+    """Without W&B: what it would be called with."""
+    begun: list[dict[str, Any]] = []
+
+    class Wandb:
+        def init(self, **how: Any) -> Any:
+            begun.append(how)
+            return SimpleNamespace(log=lambda *_, **__: None, finish=lambda: None)
+
+    for folder in ("one", "one", "other"):
+        settings = create_experiment(tmp_path / folder)
+        tracker = trackers.WeightsAndBiases(settings, Wandb())
+        tracker.tell(create_record(RUN))
+        tracker.tell(create_record(Run("warm", 0)))
+    ids = [how["id"] for how in begun]
+    assert ids[:2] == ids[2:4]
+    assert len(set(ids)) == 4
+    assert {how["resume"] for how in begun} == {"allow"}
