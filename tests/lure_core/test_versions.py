@@ -40,7 +40,10 @@ def test_old_logits_are_the_same_bit_for_bit_after_the_head_has_grown() -> None:
 
 def test_a_cycle_learns_a_class_that_its_parent_does_not_know() -> None:
     later = run_cycle(
-        Start(first().checkpoint), CycleData([NEW], [OLD]), config_of(FOUR, epochs=10), print_nothing
+        Start(first().checkpoint),
+        CycleData([NEW], [OLD]),
+        config_of(FOUR, epochs=10),
+        print_nothing,
     )
     assert later.checkpoint.sidecar["classes"] == FOUR
     assert later.parent_metrics is not None
