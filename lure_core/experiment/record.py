@@ -103,7 +103,7 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """As strict JSON has it."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return {name: plain(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Record:
@@ -117,13 +117,13 @@ class Record:
         return cls(**known)
 
 
-def _plain(value: Any) -> Any:
-    """The same with None for every number that is not finite."""
+def plain(value: Any) -> Any:
+    """The same with None for every number that is not finite: strict JSON has no such."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {name: plain(inner) for name, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _number(value: Any) -> Any:

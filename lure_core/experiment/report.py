@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lure_core.experiment import plan, plots, table, verdict
 from lure_core.experiment.folder import replace_with
-from lure_core.experiment.record import Record
+from lure_core.experiment.record import Record, plain
 from lure_core.experiment.settings import Experiment
 from lure_core.experiment.summary import summarise
 
@@ -27,7 +27,8 @@ def report(settings: Experiment, records: Sequence[Record]) -> str:
     said = verdict.lines(rows, margin=verdict.margin_of(settings.dataset))
     replace_with(folder / "summary.md", table.markdown(rows, title=title, verdict=said).encode())
     content = {"title": title, "verdict": said, "rows": [row.to_dict() for row in rows]}
-    replace_with(folder / "summary.json", (json.dumps(content, indent=1) + "\n").encode())
+    summary = json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
+    replace_with(folder / "summary.json", summary.encode())
     if plots.available():
         drawn = plots.draw(folder, rows, records, title=title)
         last = f"In {folder}: records.jsonl, summary.md, summary.json, " + ", ".join(

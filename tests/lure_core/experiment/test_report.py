@@ -55,3 +55,12 @@ def test_while_no_run_is_finished_there_is_no_table(tmp_path: Path) -> None:
     settings = create_experiment(tmp_path)
     assert report(settings, [create_record()]) == "No run is finished yet.\n"
     assert report(settings, []) == "No run is finished yet.\n"
+
+
+@pytest.mark.usefixtures("_no_matplotlib")
+def test_what_is_no_number_is_null_in_the_summary(tmp_path: Path) -> None:
+    settings = create_experiment(tmp_path, chunks=2)
+    report(settings, create_run(Run("lure", 0), 0.5, 0.6, ece=math.nan))
+    content = (tmp_path / "summary.json").read_text()
+    figures = json.loads(content, parse_constant=pytest.fail)["rows"][0]["figures"]
+    assert figures["ece"]["mean"] is None
