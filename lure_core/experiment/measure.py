@@ -82,7 +82,11 @@ def record(
         best_epoch=result.best_epoch,
         flops=flops,
         price=sum(flops.get(purpose, 0) for purpose in PRICED),
-        seconds={**result.timings, "measure": time.perf_counter() - began},
+        seconds={
+            **result.timings,
+            **({"compile": result.compile_s} if config.recipe.compile else {}),
+            "measure": time.perf_counter() - began,
+        },
         prequential_accuracy=result.prequential_accuracy,
         train_accuracy=train,
         generalisation_gap=train - result.metrics.accuracy,

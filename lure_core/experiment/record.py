@@ -40,7 +40,8 @@ class Record:
         best_epoch: The one that was kept.
         flops: Computed so far in this run, by purpose.
         price: Of it what made the versions: relearning, unlearning, selecting, subsampling.
-        seconds: Of this cycle, by stage; "measure" is what only this record needed.
+        seconds: Of this cycle, by stage; "measure" is what only this record needed, "compile" how
+            much of the relearning `torch.compile` took.
         prequential_accuracy: Of the version before, on this chunk.
         train_accuracy: On the training images it may relearn from (new and replayed, whatever
             `old_share` left of them), unaugmented, against their right labels.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from lure_core.experiment import plan, plots, table, verdict
+from lure_core.experiment import facts, plan, plots, table, verdict
 from lure_core.experiment.folder import replace_with
 from lure_core.experiment.record import Record, plain
 from lure_core.experiment.settings import Experiment
@@ -25,8 +25,16 @@ def report(settings: Experiment, records: Sequence[Record]) -> str:
         return "No run is finished yet.\n"
     title = title_of(settings, records[0])
     said = verdict.lines(rows, margin=verdict.margin_of(settings.dataset))
-    replace_with(folder / "summary.md", table.markdown(rows, title=title, verdict=said).encode())
-    content = {"title": title, "verdict": said, "rows": [row.to_dict() for row in rows]}
+    known = facts.facts(settings, records)
+    markdown = table.markdown(rows, title=title, verdict=[*said, *facts.lines(known)])
+    replace_with(folder / "summary.md", markdown.encode())
+    content = {
+        "title": title,
+        "facts": known,
+        "verdict": said,
+        "rows": [row.to_dict() for row in rows],
+        "per_chunk": facts.per_chunk(records),
+    }
     summary = json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
     replace_with(folder / "summary.json", summary.encode())
     if plots.available():

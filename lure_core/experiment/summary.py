@@ -12,7 +12,15 @@ from lure_core.experiment.record import Record
 from lure_core.experiment.statistics import Interval, interval, paired
 
 FIRST_COUNTED = 2
-"""Chunk from which the anytime accuracy is averaged: all methods share the first one's version."""
+"""Chunk from which the anytime accuracy is averaged.
+
+The strategies share the first one's version. A named recipe or a method of one's own may learn it
+in another way: look at the curves, which begin with it.
+"""
+
+
+_BESIDE = ("measure", "compile")
+"""Seconds that are no stage: what only the record needed, and what is part of the relearning."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +155,7 @@ def _inside(report: Mapping[str, Any] | None, *path: str) -> float | None:
 
 
 def _seconds(record: Record) -> float:
-    return sum(spent for stage, spent in record.seconds.items() if stage != "measure")
+    return sum(spent for stage, spent in record.seconds.items() if stage not in _BESIDE)
 
 
 def _row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from lure_core.experiment.plan import FULL, REFERENCE
@@ -94,7 +94,8 @@ def _sections(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     for (noise, budget), group in groupby(rows, key=lambda row: (row.noise, row.budget)):
         found = list(group)
         if budget != FULL:
-            found = [row for row in rows if _is_reference(row, noise)] + found
+            full = [row for row in rows if _is_reference(row, noise)]
+            found = [replace(row, to_control=None) for row in full] + found
         sections.append((_heading(noise, budget, found), found))
     return sections
 

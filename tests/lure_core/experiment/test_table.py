@@ -68,6 +68,14 @@ def test_figures_stand_under_their_headings() -> None:
     assert "0.221" in line
 
 
+def test_full_scratch_is_not_compared_with_a_reset_of_another_budget() -> None:
+    text = table.text(create_rows(), title="t")
+    (*_, last) = (line for line in text.splitlines() if line.startswith("scratch "))
+    acc, to_full, to_scratch, to_random = last.split()[1:5]
+    assert float(acc) > 90
+    assert (to_full, to_scratch, to_random) == ("-", "-", "-")
+
+
 def test_negative_results_are_printed_as_they_are() -> None:
     text = table.text(create_rows(), title="digits")
     (line,) = (line for line in text.splitlines() if line.startswith("scratch-short"))
