@@ -57,9 +57,10 @@ def test_the_record_tells_what_changed(strategy: str, kind: str) -> None:
     told = {n: round(s * model.get_parameter(n).numel()) for n, s in share.items()}
     assert report.strategy == strategy
     assert report.reset == sum(told.values())
+    undone = bool(report.details.get("guard"))  # the guard may give a shrunk weight its value back
     for name, count in changed.items():  # a new value may by chance be the old one
         assert count <= told.get(name, 0)
-        assert count >= 0.9 * told.get(name, 0) - 1
+        assert undone or count >= 0.9 * told.get(name, 0) - 1
     if strategy != "warm":
         assert report.counted == sum(model.get_parameter(name).numel() for name in share)
         assert report.reset > 0
