@@ -69,7 +69,8 @@ def thin_past(
     chosen = torch.zeros(count, dtype=torch.bool)
     chosen[kept] = True
     masks = torch.split(chosen, [len(part) for part in rows[:past]])
-    return [*(part[mask] for part, mask in zip(rows, masks, strict=False)), *rows[past:]]
+    thinned = [part[mask] for part, mask in zip(rows[:past], masks, strict=True)]
+    return [*thinned, *rows[past:]]
 
 
 def scored(replayed: Replayed, config: CycleConfig) -> int:
