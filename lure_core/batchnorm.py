@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lure_core import snip
 from lure_core.data import Batches
+from lure_core.modes import moded
 
 
 @torch.no_grad()
@@ -23,7 +24,7 @@ def estimate_batchnorm(model: nn.Module, batches: Batches) -> int:
     if not layers or len(batches.samples) < 2:
         return 0
     momenta = [layer.momentum for layer in layers]
-    with snip.moded(model, training=False):
+    with moded(model, training=False):
         for layer in layers:
             layer.reset_running_stats()
             layer.momentum = None  # torch's word for a cumulative average

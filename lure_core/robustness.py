@@ -10,7 +10,6 @@ Legend: N images, C channels, H height, W width.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,6 +21,7 @@ from lure_core import calibration, corruptions, evaluate
 from lure_core.config import Normalisation
 from lure_core.corruptions import draws
 from lure_core.data import Batches, Samples, normalise, spans
+from lure_core.modes import moded
 from lure_core.precision import Precision
 
 Answer = Callable[[Tensor], Tensor]
@@ -157,7 +157,7 @@ def report(
         grey levels, steps.
     """
     judged = Judged(model, normalisation, samples, precision)
-    with _evaluating(model):
+    with moded(model, training=False):
         clean = _figures(judged, (part for _, part in judged.parts()))
     attack = Attack()
     return {
@@ -187,7 +187,7 @@ def corruption_accuracy(
             images = corruptions.corrupt(part.images, family, severity, seed=seed, indices=indices)
             yield replace(part, images=images)
 
-    with _evaluating(judged.model):
+    with moded(judged.model, training=False):
         return Corrupted(
             {
                 family: tuple(_figures(judged, corrupted(family, s)) for s in severities)
@@ -199,7 +199,7 @@ def corruption_accuracy(
 def robust_accuracy(judged: Judged, *, seed: int, attack: Attack = Attack()) -> float:
     """Share of images still answered rightly after the attack, 0…1; 0.0 without images."""
     right = 0
-    with _evaluating(judged.model):
+    with moded(judged.model, training=False):
         for indices, part in judged.parts():
             by = draws.generators(seed, "pgd", indices)
             attacked = pgd(judged.answer, part.images.float(), part.labels, by=by, attack=attack)
@@ -259,18 +259,6 @@ def _figures(judged: Judged, parts: Iterable[Samples]) -> Figures:
     right = torch.cat(rights)
     ece = calibration.calibration_error(torch.cat(confidences), right)
     return Figures(int(right.sum()) / len(right), ece=ece)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """In evaluation mode inside; afterwards every module is in the mode it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, was_training in modes:
-            module.training = was_training
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from lure_core.data import Batches
+from lure_core.modes import moded
 
 Scores = dict[str, Tensor]
 """A score for each weight of the parameters named."""
@@ -197,15 +198,3 @@ def frozen(model: nn.Module, *, training: bool) -> Iterator[None]:
             with torch.no_grad():
                 for name, buffer in model.named_buffers():
                     buffer.copy_(buffers[name])
-
-
-@contextmanager
-def moded(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Every module in that mode; afterwards each in the one it had."""
-    modes = {module: module.training for module in model.modules()}
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

@@ -133,7 +133,8 @@ class Workbench:
         report = self.notes.unlearn
         if report is not None and report.mask is not None:
             tensors[_MASK] = torch.from_numpy(report.mask)
-        tensors |= {f"{_ROWS}{at}": rows for at, rows in enumerate(self.rows)}
+        if self.config.recipe.old_share < 1:  # otherwise they follow from the data
+            tensors |= {f"{_ROWS}{at}": rows for at, rows in enumerate(self.rows)}
         return checkpoint.pack_state(tensors, {**notes, "learning": progress})
 
     def _opened(self, state: bytes) -> _Opened:

@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lure_core.config import InputSpec
+from lure_core.modes import moded
 
 
 @torch.no_grad()
@@ -26,20 +27,9 @@ def forward_flops(model: nn.Module, input: InputSpec) -> int:
     counter = FlopCounterMode(display=False)
     like = next(model.parameters())  # for its device and its number format
     x_NCHW = torch.zeros(1, input.channels, input.height, input.width).to(like)
-    with _evaluating(model), _attention_in_the_open(), counter:
+    with moded(model, training=False), _attention_in_the_open(), counter:
         model(x_NCHW)
     return int(counter.get_total_flops())
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 @contextmanager
