@@ -11,9 +11,9 @@ from lure_core import models, presets
 from lure_core.archive.listing import class_name
 from lure_core.config import InputSpec, Recipe, Unlearn
 from lure_core.errors import ConfigError, UnknownArchitecture
+from lure_core.policies import POLICIES
 from lure_core.section import Section
 from service.errors import Fault, Invalid
-from service.policies import POLICIES
 from service.schemas.streams import NewStream
 from store.classes import MAX_CLASSES
 from store.models import Stream

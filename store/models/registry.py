@@ -1,0 +1,70 @@
+"""Versions, the names that point at them, and what is exported of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Identity, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from store.models.base import Base, Json, now, one_of
+from store.states import VersionState
+
+
+class Version(Base):
+    """An immutable checkpoint with its record."""
+
+    __tablename__ = "versions"
+
+    stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    cycle_id: Mapped[str] = mapped_column(ForeignKey("cycles.id"), unique=True)
+    parent: Mapped[int | None]
+    ordinal: Mapped[int]
+    chunks: Mapped[list[str]]
+    known_classes: Mapped[int | None]  # so many of the stream's, the first; null: all of them
+    replayed: Mapped[Json | None]  # {kind, images, sha256}; null: made before this was kept
+    strategy: Mapped[str]
+    state: Mapped[VersionState] = mapped_column(one_of(VersionState, "version_state"))
+    metrics: Mapped[Json]
+    verdict: Mapped[Json]
+    unlearning: Mapped[Json | None]
+    environment: Mapped[Json]  # seed, threads, precision and versions of libraries
+    digest: Mapped[str]  # sha256 of the weights
+    sidecar_digest: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=now)
+    served_at: Mapped[dt.datetime | None]
+
+
+class Alias(Base):
+    """A name that points at a version of its stream."""
+
+    __tablename__ = "aliases"
+    __table_args__ = (
+        ForeignKeyConstraint(["stream_id", "version"], ["versions.stream_id", "versions.version"]),
+    )
+
+    stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    hold: Mapped[bool] = mapped_column(server_default=text("false"))
+    revision: Mapped[int] = mapped_column(server_default="1")  # the ETag
+    updated_at: Mapped[dt.datetime] = mapped_column(server_default=now)
+
+
+class AliasMove(Base):
+    """History is never rewritten: a rollback is one more move."""
+
+    __tablename__ = "alias_moves"
+    __table_args__ = (Index("ix_alias_moves_stream_id_alias", "stream_id", "alias", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id"))
+    alias: Mapped[str]
+    from_version: Mapped[int | None]
+    to_version: Mapped[int]
+    hold: Mapped[bool]
+    who: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[dt.datetime] = mapped_column(server_default=now)
