@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from store.blobs import Blobs
 from store.engine import Database
-from store.models import Blob, Chunk, Cycle, Version
+from store.models import Artifact, Blob, Chunk, Cycle, Pack, Rerun, Version
 from store.states import ACTIVE, VersionState
 
 _SCRATCH_S = 6 * 3600.0  # longer than any upload may take
@@ -75,9 +75,13 @@ def _is_garbage() -> ColumnElement[bool]:
         .where(Version.digest == Blob.digest, Version.state != VersionState.WEIGHTS_DELETED)
         .exists(),
         select(Version.version).where(Version.sidecar_digest == Blob.digest).exists(),
+        select(Version.version).where(Version.mask_digest == Blob.digest).exists(),
         select(Cycle.id)
         .where(Cycle.resume_digest == Blob.digest, Cycle.state.in_(ACTIVE))
         .exists(),
+        select(Rerun.id).where(Rerun.resume_digest == Blob.digest).exists(),
+        select(Artifact.kind).where(Artifact.digest == Blob.digest).exists(),
+        select(Pack.id).where(Pack.digest == Blob.digest).exists(),
     )
     return old & ~named
 
@@ -97,5 +101,8 @@ def missing(session: Session, blobs: Blobs) -> list[str]:
         select(Chunk.file_digest).where(Chunk.file_digest.is_not(None)),
         select(Version.digest).where(Version.state != VersionState.WEIGHTS_DELETED),
         select(Version.sidecar_digest),
+        select(Version.mask_digest).where(Version.mask_digest.is_not(None)),
+        select(Artifact.digest).where(Artifact.digest.is_not(None)),
+        select(Pack.digest),
     )
     return [digest for digest in session.scalars(named) if not blobs.exists(digest)]

@@ -9,11 +9,17 @@ LEARN_QUEUE = "learn"
 ADMIT_CHUNK = "lure.admit_chunk"  # (chunk_id)
 PROCESS_NEXT = "lure.process_next"  # (stream_id)
 SWEEP = "lure.sweep"  # (queue); beat sends it to each queue
+RERUN_NEXT = "lure.rerun_next"  # (): what is to be run again, when no cycle has anything to do
+EXPORT = "lure.export"  # (stream_id, version, kind)
+CLOSE_FEEDBACK = "lure.close_feedback"  # ()
 COLLECT_GARBAGE = "lure.collect_garbage"  # ()
 
 QUEUE_OF = {
     ADMIT_CHUNK: ADMIT_QUEUE,
     PROCESS_NEXT: LEARN_QUEUE,
     SWEEP: ADMIT_QUEUE,
+    RERUN_NEXT: LEARN_QUEUE,
+    EXPORT: ADMIT_QUEUE,
+    CLOSE_FEEDBACK: ADMIT_QUEUE,
     COLLECT_GARBAGE: ADMIT_QUEUE,
 }

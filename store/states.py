@@ -83,6 +83,32 @@ class VersionState(StrEnum):
     CONTAMINATED = "contaminated"  # it saw a chunk that was retracted
 
 
+class RerunState(StrEnum):
+    """Where a cycle that is run again is."""
+
+    QUEUED = "queued"  # waits until no cycle has anything to do
+    RUNNING = "running"  # a worker holds it, or held it and died
+    SUCCEEDED = "succeeded"  # its figures are stored
+    FAILED = "failed"  # it gave up; its error is stored
+
+
+_R = RerunState
+RERUN_MOVES: dict[RerunState, frozenset[RerunState]] = {
+    _R.QUEUED: frozenset({_R.RUNNING, _R.FAILED}),
+    _R.RUNNING: frozenset({_R.SUCCEEDED, _R.FAILED}),
+    _R.SUCCEEDED: frozenset(),
+    _R.FAILED: frozenset(),
+}
+
+
+class ArtifactState(StrEnum):
+    """Whether a version's export can be fetched."""
+
+    QUEUED = "queued"  # asked for; a worker will make it
+    READY = "ready"  # its bytes are stored and were checked against the version
+    FAILED = "failed"  # it cannot be made; its error is stored
+
+
 def check_chunk_move(old: ChunkState, new: ChunkState) -> None:
     """Raise Conflict unless a chunk may go from `old` to `new`."""
     if new not in CHUNK_MOVES[old]:
@@ -93,3 +119,9 @@ def check_cycle_move(old: CycleState, new: CycleState) -> None:
     """Raise Conflict unless a cycle may go from `old` to `new`."""
     if new not in CYCLE_MOVES[old]:
         raise Conflict(f"a cycle that is {old} cannot become {new}")
+
+
+def check_rerun_move(old: RerunState, new: RerunState) -> None:
+    """Raise Conflict unless a rerun may go from `old` to `new`."""
+    if new not in RERUN_MOVES[old]:
+        raise Conflict(f"a rerun that is {old} cannot become {new}")

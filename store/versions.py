@@ -18,7 +18,8 @@ def add(session: Session, stream: Stream, version: Version) -> Version:
     Raises:
         BlobMissing: Its bytes were collected meanwhile.
     """
-    pin(session, version.digest, version.sidecar_digest)
+    named = (version.digest, version.sidecar_digest, version.mask_digest)
+    pin(session, *filter(None, named))
     version.stream_id = stream.id
     version.version = stream.next_version
     stream.next_version += 1

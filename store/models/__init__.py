@@ -1,22 +1,26 @@
 """The rows. Every constraint that the semantics lean on is the database's own."""
 
 from store.models.base import Base, Json, new_id
-from store.models.learning import Chunk, Cycle, Stream
+from store.models.learning import Chunk, Cycle, Rerun, Stream
 from store.models.ledger import Answer, Blob, Event
-from store.models.registry import Alias, AliasMove, Version
-from store.models.serving import Replica, Serving
+from store.models.registry import Alias, AliasMove, Artifact, Version
+from store.models.serving import Feedback, Pack, Replica, Serving
 
 __all__ = [
     "Alias",
     "AliasMove",
     "Answer",
+    "Artifact",
     "Base",
     "Blob",
     "Chunk",
     "Cycle",
     "Event",
+    "Feedback",
     "Json",
+    "Pack",
     "Replica",
+    "Rerun",
     "Serving",
     "Stream",
     "Version",

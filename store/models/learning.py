@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.models.base import Base, Json, now, one_of
-from store.states import ChunkState, CycleState, Stage
+from store.states import ChunkState, CycleState, RerunState, Stage
 
 
 class Stream(Base):
@@ -107,6 +115,46 @@ class Cycle(Base):
     stage_started_at: Mapped[dt.datetime | None]
     verdict: Mapped[Json | None]
     version: Mapped[int | None]
+    error: Mapped[str | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=now)
+    started_at: Mapped[dt.datetime | None]
+    finished_at: Mapped[dt.datetime | None]
+
+
+class Rerun(Base):
+    """The cycle of a version run once more: as it was, or otherwise; it never becomes a version."""
+
+    __tablename__ = "reruns"
+    __table_args__ = (
+        ForeignKeyConstraint(["stream_id", "version"], ["versions.stream_id", "versions.version"]),
+        # a counterfactual is trained once
+        Index(
+            "uq_reruns_counterfactual",
+            "stream_id",
+            "version",
+            "method",
+            unique=True,
+            postgresql_where=text("reason = 'counterfactual'"),
+        ),
+        Index("ix_reruns_stream_id_number", "stream_id", "number"),
+        Index("ix_reruns_state", "state"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, Identity(), unique=True)  # order of creation
+    stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id"))
+    version: Mapped[int]
+    method: Mapped[str]  # "reproduce", or the strategy in place of the version's own
+    reason: Mapped[str]  # "asked" or "counterfactual"
+    state: Mapped[RerunState] = mapped_column(one_of(RerunState, "rerun_state"))
+    progress: Mapped[Json | None]
+    attempt: Mapped[int] = mapped_column(server_default="0")  # the fence; grows with each claim
+    deaths: Mapped[int] = mapped_column(server_default="0")  # without progress in between
+    exceptions: Mapped[int] = mapped_column(server_default="0")
+    worker: Mapped[str | None]
+    heartbeat_at: Mapped[dt.datetime | None]  # null: handed back on purpose, free at once
+    resume_digest: Mapped[str | None]
+    result: Mapped[Json | None]  # metrics, seconds, FLOPs; of "reproduce" whether bits agree
     error: Mapped[str | None]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=now)
     started_at: Mapped[dt.datetime | None]

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Identity, I
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.models.base import Base, Json, now, one_of
-from store.states import VersionState
+from store.states import ArtifactState, VersionState
 
 
 class Version(Base):
@@ -29,6 +29,8 @@ class Version(Base):
     metrics: Mapped[Json]
     verdict: Mapped[Json]
     unlearning: Mapped[Json | None]
+    mask_digest: Mapped[str | None]  # packed bits of what was reset; null: none, or not kept then
+    inputs: Mapped[Json | None]  # what a rerun needs; null: made before this was kept
     environment: Mapped[Json]  # seed, threads, precision and versions of libraries
     digest: Mapped[str]  # sha256 of the weights
     sidecar_digest: Mapped[str]
@@ -68,3 +70,26 @@ class AliasMove(Base):
     who: Mapped[str]
     reason: Mapped[str]
     at: Mapped[dt.datetime] = mapped_column(server_default=now)
+
+
+class Artifact(Base):
+    """A version in another format, made when first asked for."""
+
+    __tablename__ = "artifacts"
+    __table_args__ = (
+        ForeignKeyConstraint(["stream_id", "version"], ["versions.stream_id", "versions.version"]),
+    )
+
+    stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[ArtifactState] = mapped_column(one_of(ArtifactState, "artifact_state"))
+    attempt: Mapped[int] = mapped_column(server_default="0")  # the fence
+    deaths: Mapped[int] = mapped_column(server_default="0")
+    heartbeat_at: Mapped[dt.datetime | None]
+    digest: Mapped[str | None]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    report: Mapped[Json | None]  # how far it agrees with the version, on how many images
+    error: Mapped[str | None]
+    requested_at: Mapped[dt.datetime] = mapped_column(server_default=now)
+    made_at: Mapped[dt.datetime | None]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lure_core import presets
 from lure_core.config import Recipe, Unlearn
+from lure_core.policies import Counterfactual, Feedback, Gate, Retention
 from lure_core.section import Section
 from store import streams
 from tests.factories import create_version
@@ -44,8 +45,11 @@ def test_a_name_is_enough(client: httpx.Client) -> None:
         "trigger": {"max_chunks": 1},
         "replay": {"kind": "full", "capacity": 10_000, "keep": "reservoir"},
         "unlearn": as_json(Unlearn()),
-        "gate": {"tolerance": 0.02, "min_judge": 50},
+        "gate": Gate().to_dict(),
         "holdout": {"select": 0.05, "judge": 0.05},
+        "feedback": Feedback().to_dict(),
+        "counterfactual": as_json(Counterfactual()),
+        "retention": Retention().to_dict(),
     }
     assert dt.datetime.fromisoformat(made["created_at"]).utcoffset() == dt.timedelta(0)
     assert client.get("/v1/streams/digits").json() == made
@@ -63,7 +67,7 @@ def test_what_is_stated_is_kept(plane: Plane) -> None:
     assert made["classes"] == ["cat", "dog"]
     assert made["input"] == {"channels": 3, "height": 32, "width": 48}
     assert (made["recipe"]["epochs"], made["recipe"]["milestones"]) == (2, [0.5])
-    assert made["policies"]["gate"] == {"tolerance": 0.1, "min_judge": 50}
+    assert made["policies"]["gate"] == Gate(tolerance=0.1).to_dict()
     assert made["policies"]["unlearn"]["strategy"] == "warm"
 
 
