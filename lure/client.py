@@ -13,27 +13,27 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self, cast
-from urllib.parse import quote
 
 import httpx
 
 from lure import shapes, sse, uploads
+from lure.calls.base import of_stream
+from lure.calls.registry import RegistryCalls
 from lure.errors import LureError
 from lure.http import Http
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 SETTLED = frozenset({"learned", "rejected", "failed", "retracted", "quarantined"})
 FREQUENT = frozenset({"cycle.stage", "cycle.progress"})
-PAGE_SIZE = 500
 LOOK_EVERY_S = 2.0
 READY_S = 5.0
 
 
-class Client:
+class Client(RegistryCalls):
     """A client of one service; not to be shared between threads.
 
     Args:
@@ -42,7 +42,7 @@ class Client:
     """
 
     def __init__(self, url: str, *, retries: int = 5) -> None:
-        self.http = Http(url, retries=retries)
+        super().__init__(Http(url, retries=retries))
 
     def close(self) -> None:
         self.http.close()
@@ -62,10 +62,10 @@ class Client:
 
     def streams(self) -> shapes.Page:
         """All streams."""
-        return self._pages("/v1/streams")
+        return self.pages("/v1/streams")
 
     def stream(self, name: str) -> shapes.Stream:
-        return cast(shapes.Stream, self.http.json("GET", _stream(name)))
+        return cast(shapes.Stream, self.http.json("GET", of_stream(name)))
 
     def create_stream(self, name: str, **settings: Any) -> shapes.Stream:
         """Makes a stream.
@@ -96,67 +96,29 @@ class Client:
 
         def build() -> httpx.Request:
             body = uploads.blocks(path, on_bytes=on_bytes)
-            where = f"{_stream(stream)}/chunks"
+            where = of_stream(stream, "chunks")
             return self.http.client.build_request("POST", where, headers=headers, content=body)
 
         return cast(shapes.Chunk, self.http.answer(build).json())
 
     def chunks(self, stream: str) -> shapes.Page:
         """The stream's chunks, newest first."""
-        return self._pages(f"{_stream(stream)}/chunks")
+        return self.pages(of_stream(stream, "chunks"))
 
     def chunk(self, stream: str, chunk: str) -> shapes.Chunk:
-        return cast(shapes.Chunk, self.http.json("GET", f"{_stream(stream)}/chunks/{chunk}"))
+        return cast(shapes.Chunk, self.http.json("GET", of_stream(stream, "chunks", chunk)))
 
     def report(self, stream: str, chunk: str) -> dict[str, Any]:
         """What admission found in a chunk."""
-        path = f"{_stream(stream)}/chunks/{chunk}/report"
+        path = of_stream(stream, "chunks", chunk, "report")
         return cast(dict[str, Any], self.http.json("GET", path))
 
     def cycles(self, stream: str) -> shapes.Page:
         """The stream's cycles, newest first."""
-        return self._pages(f"{_stream(stream)}/cycles")
+        return self.pages(of_stream(stream, "cycles"))
 
     def cycle(self, stream: str, cycle: str) -> shapes.Cycle:
-        return cast(shapes.Cycle, self.http.json("GET", f"{_stream(stream)}/cycles/{cycle}"))
-
-    def versions(self, stream: str) -> shapes.Page:
-        """The stream's versions, newest first."""
-        return self._pages(f"{_stream(stream)}/versions")
-
-    def version(self, stream: str, version: int) -> shapes.Version:
-        return cast(shapes.Version, self.http.json("GET", f"{_stream(stream)}/versions/{version}"))
-
-    def alias(self, stream: str, alias: str = "champion") -> shapes.Alias:
-        return cast(shapes.Alias, self.http.json("GET", _alias(stream, alias)))
-
-    def move_alias(
-        self,
-        stream: str,
-        version: int,
-        *,
-        alias: str = "champion",
-        reason: str = "",
-    ) -> shapes.Alias:
-        """Points an alias at a version; a champion moved so stays until it is released.
-
-        Raises:
-            LureError: 412 when somebody else moved it at the same time.
-        """
-        path = _alias(stream, alias)
-        known = self.http.answer(lambda: self.http.client.build_request("GET", path))
-        headers = {"If-Match": known.headers.get("ETag", "*")}
-        body = {"version": version, "reason": reason}
-        moved = self.http.json("PUT", path, headers=headers, json=body, idempotent=False)
-        return cast(shapes.Alias, moved)
-
-    def rollback(self, stream: str, *, reason: str = "") -> shapes.Alias:
-        """Points the champion at the one before; holds automatic promotion until released."""
-        return self._act(f"{_alias(stream, 'champion')}:rollback", {"reason": reason})
-
-    def release(self, stream: str) -> shapes.Alias:
-        """Lets the gate move the champion again."""
-        return self._act(f"{_alias(stream, 'champion')}:release", {})
+        return cast(shapes.Cycle, self.http.json("GET", of_stream(stream, "cycles", cycle)))
 
     def predict(
         self,
@@ -176,7 +138,7 @@ class Client:
         """
         query = {"version": version, "top_k": top_k}
         params = {name: value for name, value in query.items() if value is not None}
-        path = f"{_stream(stream)}/predictions"
+        path = of_stream(stream, "predictions")
         with ExitStack() as opened:
             files = [("images", uploads.part(image, opened)) for image in images]
 
@@ -188,7 +150,7 @@ class Client:
 
     def events(self, stream: str | None = None) -> Iterator[sse.Event | None]:
         """Events of one stream or of all, for ever; see `lure.sse.listen`."""
-        where = "/v1" if stream is None else _stream(stream)
+        where = "/v1" if stream is None else of_stream(stream)
         return sse.listen(self.http.client, f"{where}/events")
 
     def wait_for_chunk(
@@ -219,24 +181,3 @@ class Client:
             if timeout_s is not None and time.monotonic() - begun > timeout_s:
                 raise LureError(f"chunk {chunk} is still {found['state']} after {timeout_s:.0f} s")
         return found
-
-    def _act(self, path: str, body: Mapping[str, str]) -> shapes.Alias:
-        return cast(shapes.Alias, self.http.json("POST", path, json=body, idempotent=False))
-
-    def _pages(self, path: str) -> shapes.Page:
-        """All pages as one."""
-        query: dict[str, str | int] = {"page_size": PAGE_SIZE}
-        whole: shapes.Page = self.http.json("GET", path, params=query)
-        while token := whole.get("next_page_token"):
-            page = self.http.json("GET", path, params={**query, "page_token": token})
-            whole["items"] += page["items"]
-            whole["next_page_token"] = page.get("next_page_token")
-        return whole
-
-
-def _stream(name: str) -> str:
-    return f"/v1/streams/{quote(name, safe='')}"
-
-
-def _alias(stream: str, alias: str) -> str:
-    return f"{_stream(stream)}/aliases/{quote(alias, safe='')}"
