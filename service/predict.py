@@ -18,6 +18,7 @@ from service.errors import Fault, Invalid, Overloaded
 from service.slot import Served
 from service.threads import Threads
 
+Pixels = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
 
 WAITING = 256  # requests that are computed or wait for it
@@ -62,43 +63,59 @@ class Predictor:
         finally:
             self._bytes_left += held_bytes
 
-    async def predict(
-        self, served: Served, images: Sequence[bytes], *, max_pixels: int = MAX_PIXELS
+    async def images(
+        self, served: Served, encoded: Sequence[bytes], *, max_pixels: int = MAX_PIXELS
     ) -> Probabilities:
-        """The probabilities [N, K] of `images`, by this very model.
-
-        Decoding and each batch queue for a thread by themselves, so that a large request and the
-        small ones that came behind it take turns.
+        """The probabilities [N, K] of encoded images, by this very model.
 
         Raises:
             Invalid: Some of them are no images, or they are too large together; all that are at
                 fault are named, and none is answered.
             Overloaded: Too many requests wait already.
         """
+        with self._turn():
+            pixels = await self.threads.run(_decoded, encoded, served.input, max_pixels)
+            return await self._computed(served, pixels)
+
+    async def pixels(self, served: Served, pixels: Pixels) -> Probabilities:
+        """The probabilities [N, K] of pixels [N, C, H, W] in the model's input shape.
+
+        Raises:
+            Overloaded: Too many requests wait already.
+        """
+        with self._turn():
+            return await self._computed(served, pixels)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """A place among those that wait or are computed."""
         if self._left == 0:
             raise Overloaded(f"{self._waiting} predictions wait already")
         self._left -= 1
         try:
-            spec = served.input
-            pixels = await self.threads.run(_decoded, images, spec, max_pixels)
-            at_once = max(1, _BATCH_VALUES // (spec.channels * spec.height * spec.width))
-            batches = [
-                await self.threads.run(served.classifier.predict, pixels[start : start + at_once])
-                for start in range(0, len(pixels), at_once)
-            ]
-            return np.concatenate(batches)
+            yield
         finally:
             self._left += 1
+
+    async def _computed(self, served: Served, pixels: Pixels) -> Probabilities:
+        """Each batch queues for a thread by itself: a large request and small ones take turns."""
+        spec = served.input
+        at_once = max(1, _BATCH_VALUES // (spec.channels * spec.height * spec.width))
+        batches = [
+            await self.threads.run(served.classifier.predict, pixels[start : start + at_once])
+            for start in range(0, len(pixels), at_once)
+        ]
+        return np.concatenate(batches)
 
     def close(self) -> None:
         """End the threads when they have finished."""
         self.threads.close()
 
 
-def _decoded(images: Sequence[bytes], spec: InputSpec, max_pixels: int) -> npt.NDArray[np.uint8]:
+def _decoded(images: Sequence[bytes], spec: InputSpec, max_pixels: int) -> Pixels:
     """Uint8 pixels [N,C,H,W], made as admission makes them."""
     _check_pixels(images, max_pixels)
-    pixels: list[npt.NDArray[np.uint8]] = []
+    pixels: list[Pixels] = []
     faults: list[Fault] = []
     for index, data in enumerate(images):
         try:

@@ -133,7 +133,7 @@ async def predict(
     """
     predictor = watch.predictor
     max_pixels = settings.max_predict_pixels
-    probabilities = await predictor.predict(served, images, max_pixels=max_pixels)
+    probabilities = await predictor.images(served, images, max_pixels=max_pixels)
     watch.counters.predicted(served.stream, served.version, len(images))
     body = await predictor.threads.run(_told, served, probabilities, top_k)
     headers = {

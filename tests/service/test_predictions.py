@@ -288,13 +288,27 @@ def test_more_requests_than_may_wait_are_refused(api: Running) -> None:
     predictor = Predictor(waiting=1)
 
     async def scene() -> list[object]:
-        both = (predictor.predict(served, [png(images[0])]) for _ in range(2))
+        both = (predictor.images(served, [png(images[0])]) for _ in range(2))
         return list(await asyncio.gather(*both, return_exceptions=True))
 
     first, second = asyncio.run(scene())
     predictor.close()
     assert isinstance(first, np.ndarray)
     assert isinstance(second, Overloaded)
+
+
+def test_pixels_are_answered_as_the_image_they_are_of(api: Running) -> None:
+    served = api.app.state.watch.slots.champion("digits")
+    predictor = Predictor()
+
+    async def scene() -> tuple[object, object]:
+        encoded = [png(image) for image in images[:3]]
+        by_image = await predictor.images(served, encoded)
+        return by_image, await predictor.pixels(served, images[:3, None])
+
+    by_image, by_pixels = asyncio.run(scene())
+    predictor.close()
+    np.testing.assert_array_equal(by_image, by_pixels)
 
 
 def test_a_promotion_changes_the_answer(
