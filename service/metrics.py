@@ -1,18 +1,15 @@
-"""`/metrics` for Prometheus: requests, what is served, and figures read from the rows.
+"""`/metrics` for Prometheus: requests counted here, what is served, and the figures of the rows.
 
-What the serving half counts for itself is in `service.counters`.
+What the serving half counts for itself is in `service.counters`; `service.figures` reads the rows.
 Every label is from a bounded set: routes by their template, methods and statuses that exist.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import cast
 
-import structlog
 from fastapi import FastAPI, Response
 from prometheus_client import (
     CollectorRegistry,
@@ -28,26 +25,12 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.figures import RowFigures
 from service.threads import Threads
 from service.watch import Watch
-from store import figures
-from store.engine import Database
-from store.errors import DatabaseAway
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
-
-_PATIENCE_S = 2.0  # for figures from the rows
-
-log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What was read from the rows at once."""
-
-    chunks: dict[tuple[str, str], int]
-    cycles: list[figures.ActiveCycle]
 
 
 def install(app: FastAPI) -> None:
@@ -57,7 +40,7 @@ def install(app: FastAPI) -> None:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     registry.register(_Serving(app))
-    rows = _Rows(app)
+    rows = RowFigures(app)
     registry.register(rows)
     app.add_middleware(_Counting, registry=registry)
     writing = Threads("metrics", 1)
@@ -157,67 +140,3 @@ class _Serving(Collector):
             away.add_metric([what], float(what in watch.degraded))
         yield away
         yield from watch.counters.collect()
-
-
-class _Rows(Collector):
-    """What the rows say of chunks and cycles; nothing while the database is away or hangs."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
-        self._threads = Threads("figures", 1)
-        self._reading: asyncio.Task[Figures | None] | None = None
-        self._figures: Figures | None = None
-
-    async def refresh(self) -> None:
-        """Read the rows, if they can be read in a moment; one reading at a time."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._threads.run(self._read))
-        await asyncio.wait([self._reading], timeout=_PATIENCE_S)
-        self._figures = self._reading.result() if self._reading.done() else None
-
-    def _read(self) -> Figures | None:
-        database: Database = self._app.state.database
-        watch: Watch = self._app.state.watch
-        # a scrape must not wait for a database that is known to be away
-        if "database" in watch.degraded:
-            return None
-        try:
-            with database.begin() as session:
-                return Figures(figures.chunks_by_state(session), figures.active_cycles(session))
-        except DatabaseAway as error:
-            log.warning("no figures from the rows", error=str(error))
-            return None
-
-    def describe(self) -> list[Metric]:
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        found = self._figures
-        if found is None:
-            return
-        chunks = GaugeMetricFamily(
-            "lure_chunks", "Chunks by their state", labels=["stream", "state"]
-        )
-        for labels, count in found.chunks.items():
-            chunks.add_metric(labels, count)
-        yield chunks
-        yield from _cycles(found.cycles)
-
-
-def _cycles(active: list[figures.ActiveCycle]) -> Iterator[Metric]:
-    stage = GaugeMetricFamily(
-        "lure_cycle_stage_seconds",
-        "Seconds that the active cycle is in its stage",
-        labels=["stream", "stage"],
-    )
-    heartbeat = GaugeMetricFamily(
-        "lure_cycle_heartbeat_age_seconds",
-        "Age of the active cycle's last heartbeat",
-        labels=["stream"],
-    )
-    for cycle in active:
-        stage.add_metric([cycle.stream, cycle.stage], cycle.stage_s)
-        if cycle.heartbeat_age_s is not None:
-            heartbeat.add_metric([cycle.stream], cycle.heartbeat_age_s)
-    yield stage
-    yield heartbeat
