@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import time
 from collections.abc import Callable, Collection
@@ -15,7 +16,7 @@ from lure_core import models
 from lure_core.checkpoint import load_classifier
 from lure_core.errors import BadCheckpoint, CoreError
 from service.counters import Counters
-from service.errors import ModelAway, NothingServed
+from service.errors import Fault, Invalid, ModelAway, NothingServed
 from service.slot import Served, Slots
 from service.threads import Threads
 from store import aliases, streams, versions
@@ -93,25 +94,28 @@ class Library:
         self._loaders = Threads("load", _LOADERS)
         self.aliases: dict[tuple[str, str], int] = {}
 
-    async def find(self, stream: str, wanted: str | None) -> Served:
+    async def find(
+        self, stream: str, wanted: str | None, *, as_of: dt.datetime | None = None
+    ) -> Served:
         """The champion, or what `wanted` names: `3`, `@alias`.
 
+        Args:
+            stream: Its name.
+            wanted: None: the champion.
+            as_of: What the alias pointed at in that moment, instead of now.
+
         Raises:
-            NotFound: No such stream, version or alias.
+            Invalid: A version's number together with a moment.
+            NotFound: No such stream, version or alias, or the alias pointed nowhere then.
             NothingServed: The stream has no version yet.
             Conflict: That version may not be served.
             DatabaseAway: It is not in memory, and the database cannot be asked.
             ModelAway: Its bytes are missing or damaged.
         """
-        if wanted in (None, f"@{aliases.CHAMPION}"):
-            served = self._slots.champion(stream)
-        elif wanted is not None and wanted.isdecimal():
-            served = self._slots.get(stream, int(wanted))
-        else:
-            assert wanted is not None
-            wanted = str(await self._resolve(stream, wanted.removeprefix("@")))
-            served = self._slots.get(stream, int(wanted))
-        return served or await self._fetch(stream, wanted)
+        number = await self._number(stream, wanted or f"@{aliases.CHAMPION}", as_of)
+        slots = self._slots
+        served = slots.champion(stream) if number is None else slots.get(stream, number)
+        return served or await self._fetch(stream, number)
 
     async def load(self, stream: str, version: Version) -> Served:
         """That version out of memory or the blobs; many who ask at once wait for one reading.
@@ -138,6 +142,18 @@ class Library:
         self._asking.close()
         self._loaders.close()
 
+    async def _number(self, stream: str, wanted: str, as_of: dt.datetime | None) -> int | None:
+        """The version that is meant; None: the champion of this moment, which may be in memory."""
+        if wanted.isdecimal():
+            if as_of is not None:
+                words = f"version {wanted} is the same at all times; as_of is for aliases"
+                raise Invalid(words, [Fault("/as_of", "not together with a version's number")])
+            return int(wanted)
+        alias = wanted.removeprefix("@")
+        if as_of is not None:
+            return await self._ask(self._alias_then, stream, alias, as_of)
+        return None if alias == aliases.CHAMPION else await self._resolve(stream, alias)
+
     async def _resolve(self, stream: str, alias: str) -> int:
         """Where the alias points: by its row, or as last seen while the database is away."""
         try:
@@ -147,8 +163,8 @@ class Library:
                 raise
             return self.aliases[stream, alias]
 
-    async def _fetch(self, stream: str, wanted: str | None) -> Served:
-        row, version = await self._ask(self._row, stream, wanted)
+    async def _fetch(self, stream: str, number: int | None) -> Served:
+        row, version = await self._ask(self._row, stream, number)
         served = await self.load(row.name, version)
         if self._slots.get(row.name, version.version) is not served:
             self._slots.pin(served)
@@ -165,16 +181,18 @@ class Library:
         with self._database.begin() as session:
             return aliases.get(session, streams.get(session, stream), alias).version
 
-    def _row(self, stream: str, wanted: str | None) -> tuple[Stream, Version]:
+    def _alias_then(self, stream: str, alias: str, at: dt.datetime) -> int:
+        with self._database.begin() as session:
+            return aliases.version_at(session, streams.get(session, stream), alias, at)
+
+    def _row(self, stream: str, number: int | None) -> tuple[Stream, Version]:
         with self._database.begin() as session:
             row = streams.get(session, stream)
-            champion = aliases.version_of(session, row.id, aliases.CHAMPION)
-            if wanted is not None and wanted.isdecimal():
-                version = versions.get(session, row, int(wanted))
-            elif champion is not None:
-                version = versions.get(session, row, champion)
-            else:
+            if number is None:
+                number = aliases.version_of(session, row.id, aliases.CHAMPION)
+            if number is None:
                 raise NothingServed(f"stream {stream} has no version yet; send it a chunk")
+            version = versions.get(session, row, number)
         if version.state is not VersionState.READY:
             raise Conflict(f"version {version.version} is {version.state} and cannot be served")
         return row, version

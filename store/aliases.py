@@ -7,6 +7,7 @@ themselves.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,26 @@ def version_of(session: Session, stream_id: int, name: str) -> int | None:
     )
 
 
+def version_at(session: Session, stream: Stream, name: str, at: dt.datetime) -> int:
+    """The version that the alias pointed at in that moment, by its history.
+
+    A moment that is still to come is answered as now.
+
+    Raises:
+        NotFound: The alias pointed nowhere: it was not made yet, or deleted.
+    """
+    moves = select(AliasMove).where(AliasMove.stream_id == stream.id, AliasMove.alias == name)
+    last = session.scalar(moves.where(AliasMove.at <= at).order_by(AliasMove.id.desc()).limit(1))
+    if last is not None and last.to_version is not None:
+        return last.to_version
+    if last is not None:
+        raise NotFound("alias", f"{name} as of {at.isoformat()}: deleted {last.at.isoformat()}")
+    first = session.scalar(moves.order_by(AliasMove.id).limit(1))
+    if first is None:
+        raise NotFound("alias", name)
+    raise NotFound("alias", f"{name} as of {at.isoformat()}: made {first.at.isoformat()}")
+
+
 def champion_versions(session: Session, rows: Sequence[Stream]) -> dict[int, int]:
     """The champion's version of each of those streams that has one, by stream id."""
     ids = [stream.id for stream in rows]
@@ -88,13 +109,19 @@ def _point(session: Session, stream: Stream, name: str, to: Move) -> Alias:
     alias = _locked(session, stream, name)
     before = None if alias is None else alias.version
     if alias is None:
-        alias = Alias(stream_id=stream.id, name=name, version=to.to, hold=to.hold)
+        alias = Alias(
+            stream_id=stream.id,
+            name=name,
+            version=to.to,
+            hold=to.hold,
+            revision=_moves(session, stream, name) + 1,
+        )
         session.add(alias)
     else:
         alias.version, alias.hold = to.to, to.hold
         alias.revision += 1
         alias.updated_at = func.clock_timestamp()
-    _record(session, stream, alias, before, to)
+    _record(session, stream, _entry(name, before, to))
     if name == CHAMPION and before is not None and before != to.to:
         # whatever has become of it: a champion that may not be served any more can be left
         _point(session, stream, PREVIOUS, Move(before, to.who, to.reason))
@@ -118,6 +145,30 @@ def move_if(
     if now != revision:
         raise PreconditionFailed(f"alias {name} changed since you read it; read it and decide anew")
     return move(session, stream, name, to)
+
+
+def remove(session: Session, stream: Stream, name: str, *, who: str, reason: str) -> None:
+    """Delete an alias of the user's own; its history stays, with the deletion as one more row.
+
+    The stream's row must be locked.
+
+    Raises:
+        NotFound: There is no such alias.
+        Conflict: It is not the user's to delete.
+    """
+    alias = get(session, stream, name)
+    if name in (CHAMPION, *AUTOMATIC):
+        raise Conflict(f"{name} is the service's own and stays; only aliases of your own go")
+    session.delete(alias)
+    gone = AliasMove(
+        alias=name,
+        from_version=alias.version,
+        to_version=None,
+        hold=False,
+        who=who,
+        reason=reason,
+    )
+    _record(session, stream, gone)
 
 
 def rollback(session: Session, stream: Stream, *, who: str, reason: str) -> Alias:
@@ -154,15 +205,21 @@ def release(session: Session, stream: Stream, *, who: str, reason: str) -> Alias
         alias.hold = False
         alias.revision += 1
         alias.updated_at = func.clock_timestamp()
-        _record(session, stream, alias, alias.version, Move(alias.version, who, reason))
+        released = Move(alias.version, who, reason)
+        _record(session, stream, _entry(CHAMPION, alias.version, released))
     return alias
 
 
 def history(
     session: Session, stream: Stream, name: str, *, size: int, before: int | None = None
 ) -> Page[AliasMove]:
-    """The moves of an alias, newest first."""
-    get(session, stream, name)
+    """The moves of an alias, newest first; also of one that was deleted since.
+
+    Raises:
+        NotFound: There never was such an alias.
+    """
+    if _moves(session, stream, name) == 0:
+        raise NotFound("alias", name)
     query = select(AliasMove).where(AliasMove.stream_id == stream.id, AliasMove.alias == name)
     return fetch(session, query, AliasMove.id, size=size, before=before)
 
@@ -179,29 +236,41 @@ def _ready(stream: Stream) -> Select[int]:
     )
 
 
-def _record(session: Session, stream: Stream, alias: Alias, before: int | None, to: Move) -> None:
-    session.add(
-        AliasMove(
-            stream_id=stream.id,
-            alias=alias.name,
-            from_version=before,
-            to_version=to.to,
-            hold=to.hold,
-            who=to.who,
-            reason=to.reason,
-        )
+def _moves(session: Session, stream: Stream, name: str) -> int:
+    """How often it was moved.
+
+    No revision of an alias that was deleted is higher: made again it goes on from here, or an ETag
+    that was read before would fit it.
+    """
+    query = select(func.count()).where(AliasMove.stream_id == stream.id, AliasMove.alias == name)
+    return session.scalars(query).one()
+
+
+def _entry(name: str, before: int | None, to: Move) -> AliasMove:
+    return AliasMove(
+        alias=name,
+        from_version=before,
+        to_version=to.to,
+        hold=to.hold,
+        who=to.who,
+        reason=to.reason,
     )
+
+
+def _record(session: Session, stream: Stream, move: AliasMove) -> None:
+    move.stream_id = stream.id
+    session.add(move)
     session.flush()
     events.note(
         session,
         "alias.moved",
         stream,
-        alias=alias.name,
-        version=to.to,
-        before=before,
-        hold=to.hold,
-        who=to.who,
-        reason=to.reason,
+        alias=move.alias,
+        version=move.to_version,
+        before=move.from_version,
+        hold=move.hold,
+        who=move.who,
+        reason=move.reason,
     )
 
 

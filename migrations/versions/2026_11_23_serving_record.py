@@ -3,8 +3,8 @@
 Additive: workers and replicas from before go on beside it. Versions that they make have no inputs
 and no mask, so that they cannot be run again; everything else about them is as of the others.
 
-Going down forgets predictions, feedback that joined no chunk yet, reruns and exports; the chunks
-that came of feedback stay.
+Going down forgets predictions, feedback that joined no chunk yet, reruns and exports, and that
+aliases were deleted; the chunks that came of feedback stay.
 """
 
 from __future__ import annotations
@@ -177,6 +177,7 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("reason = 'counterfactual'"),
     )
+    op.alter_column("alias_moves", "to_version", existing_type=sa.Integer(), nullable=True)
     op.add_column("versions", sa.Column("mask_digest", sa.Text(), nullable=True))
     op.add_column(
         "versions",
@@ -191,6 +192,8 @@ def downgrade() -> None:
 
     op.drop_column("versions", "inputs")
     op.drop_column("versions", "mask_digest")
+    op.execute("DELETE FROM alias_moves WHERE to_version IS NULL")
+    op.alter_column("alias_moves", "to_version", existing_type=sa.Integer(), nullable=False)
     op.drop_table("reruns")
     op.drop_table("feedback")
     op.drop_table("artifacts")

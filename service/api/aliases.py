@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from starlette.responses import JSONResponse
 
 from service import errors, idempotency
@@ -18,7 +18,7 @@ from service.idempotency import KeyDep
 from service.openapi import JSON_BODY, refusals
 from service.params import AliasName, PageSize, PageToken, StreamName, key_of
 from service.preconditions import Preconditions, etag
-from service.schemas.aliases import AliasMoveWish, AliasShape, MoveShape, Why
+from service.schemas.aliases import AliasMoveWish, AliasShape, MoveShape, Reason, Why
 from service.schemas.common import Page, page_of
 from store import aliases, answers, streams
 from store.engine import Database, Session
@@ -138,10 +138,34 @@ def put_alias(
     return _told(moved, stream, response)
 
 
+@router.delete(
+    "/{alias}",
+    status_code=204,
+    responses=refusals(
+        NotFound, Conflict, PreconditionFailed, errors.PreconditionRequired, *JSON_BODY
+    ),
+    summary="Delete an alias of one's own; its history stays",
+)
+def delete_alias(
+    stream: StreamName,
+    alias: AliasName,
+    seen: PreconditionsDep,
+    database: DatabaseDep,
+    reason: Annotated[Reason, Query(description="Goes into the history")] = "",
+) -> None:
+    """Needs `If-Match` with the alias's ETag. What LURE moves itself cannot be deleted."""
+    with database.begin() as session:
+        row = streams.lock(session, streams.get(session, stream).id)
+        found = aliases.get(session, row, alias)
+        seen.check(found.revision, f"alias {alias}")
+        aliases.remove(session, row, alias, who=_WHO, reason=reason)
+    log.info("alias deleted", stream=stream, alias=alias)
+
+
 @router.get(
     "/{alias}/history",
     responses=refusals(NotFound),
-    summary="Every move of an alias, newest first",
+    summary="Every move of an alias, newest first; also of one that was deleted",
 )
 def get_alias_history(
     stream: StreamName,

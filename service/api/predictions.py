@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from service import payload
 from service.deps import SettingsDep, WatchDep
@@ -75,8 +75,12 @@ async def _model(
             description="`3` or `@alias`; the champion unless said",
         ),
     ] = None,
+    as_of: Annotated[
+        AwareDatetime | None,
+        Query(description="What the alias pointed at in that moment (RFC 3339), instead of now"),
+    ] = None,
 ) -> Served:
-    return await watch.library.find(stream, version)
+    return await watch.library.find(stream, version, as_of=as_of)
 
 
 async def _read(

@@ -60,7 +60,7 @@ class MoveShape(BaseModel):
     """One move; history is never rewritten."""
 
     from_version: int | None
-    to_version: int
+    to_version: int | None = Field(description="null: the alias was deleted")
     hold: bool
     who: str
     reason: str

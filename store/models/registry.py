@@ -65,7 +65,7 @@ class AliasMove(Base):
     stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id"))
     alias: Mapped[str]
     from_version: Mapped[int | None]
-    to_version: Mapped[int]
+    to_version: Mapped[int | None]  # null: the alias was deleted
     hold: Mapped[bool]
     who: Mapped[str]
     reason: Mapped[str]

@@ -169,3 +169,32 @@ def test_history_comes_in_pages(client: httpx.Client, url: str) -> None:
 @pytest.mark.parametrize("name", ["Champion", "a b", "-x"])
 def test_an_impossible_name_is_refused(client: httpx.Client, url: str, name: str) -> None:
     problem(client.get(f"{url}/{name}"), 422, "invalid")
+
+
+def test_an_alias_of_ones_own_is_deleted_and_its_history_stays(
+    client: httpx.Client, url: str
+) -> None:
+    client.put(f"{url}/mine", json={"version": 2}, headers={"If-None-Match": "*"})
+    problem(client.delete(f"{url}/mine"), 428, "precondition-required")
+    problem(client.delete(f"{url}/mine", headers={"If-Match": '"77"'}), 412, "stale")
+    match = tag(client, f"{url}/mine")
+    gone = client.delete(f"{url}/mine", params={"reason": "season over"}, headers=match)
+    assert (gone.status_code, gone.content) == (204, b"")
+    problem(client.get(f"{url}/mine"), 404, "not-found")
+    problem(client.delete(f"{url}/mine", headers=match), 404, "not-found")
+    last, first = client.get(f"{url}/mine/history").json()["items"]
+    assert (last["from_version"], last["to_version"], last["reason"]) == (2, None, "season over")
+    assert (first["from_version"], first["to_version"]) == (None, 2)
+    again = client.put(f"{url}/mine", json={"version": 2}, headers={"If-None-Match": "*"})
+    assert again.headers["etag"] != match["If-Match"]
+
+
+@pytest.mark.parametrize("name", ["champion", "previous"])
+def test_what_the_service_moves_itself_is_not_deleted(
+    client: httpx.Client, url: str, name: str
+) -> None:
+    problem(client.delete(f"{url}/{name}", headers={"If-Match": "*"}), 409, "conflict")
+
+
+def test_a_name_that_never_was_an_alias_has_no_history(client: httpx.Client, url: str) -> None:
+    problem(client.get(f"{url}/nobody/history"), 404, "not-found")
