@@ -116,6 +116,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_feedback_stream_id_version", "feedback", ["stream_id", "version"], unique=False
     )
+    op.create_index(
+        "ix_feedback_pack_id",
+        "feedback",
+        ["pack_id"],
+        unique=False,
+        postgresql_where=sa.text("pack_id IS NOT NULL"),
+    )
     op.create_table(
         "reruns",
         sa.Column("id", sa.Text(), nullable=False),

@@ -63,6 +63,7 @@ class Feedback(Base):
             postgresql_where=text("chunk_id IS NULL AND pack_id IS NOT NULL"),
         ),
         Index("ix_feedback_stream_id_version", "stream_id", "version"),
+        Index("ix_feedback_pack_id", "pack_id", postgresql_where=text("pack_id IS NOT NULL")),
     )
 
     stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id"), primary_key=True)
