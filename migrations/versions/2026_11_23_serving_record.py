@@ -185,6 +185,15 @@ def upgrade() -> None:
         postgresql_where=sa.text("reason = 'counterfactual'"),
     )
     op.alter_column("alias_moves", "to_version", existing_type=sa.Integer(), nullable=True)
+    op.add_column(
+        "streams", sa.Column("revision", sa.Integer(), server_default="1", nullable=False)
+    )
+    op.add_column(
+        "cycles",
+        sa.Column(
+            "settings", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
+        ),
+    )
     op.add_column("versions", sa.Column("mask_digest", sa.Text(), nullable=True))
     op.add_column(
         "versions",
@@ -199,6 +208,8 @@ def downgrade() -> None:
 
     op.drop_column("versions", "inputs")
     op.drop_column("versions", "mask_digest")
+    op.drop_column("cycles", "settings")
+    op.drop_column("streams", "revision")
     op.execute("DELETE FROM alias_moves WHERE to_version IS NULL")
     op.alter_column("alias_moves", "to_version", existing_type=sa.Integer(), nullable=False)
     op.drop_table("reruns")

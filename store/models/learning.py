@@ -36,6 +36,7 @@ class Stream(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     next_position: Mapped[int] = mapped_column(server_default="1")
     next_version: Mapped[int] = mapped_column(server_default="1")
+    revision: Mapped[int] = mapped_column(server_default="1")  # of recipe and policies: the ETag
     created_at: Mapped[dt.datetime] = mapped_column(server_default=now)
 
 
@@ -101,6 +102,7 @@ class Cycle(Base):
     stage: Mapped[Stage | None] = mapped_column(one_of(Stage, "cycle_stage"))
     progress: Mapped[Json | None]
     strategy: Mapped[str]
+    settings: Mapped[Json | None]  # {recipe, policies} of its stream when it began
     parent: Mapped[int | None]  # the champion when the cycle was claimed
     replay: Mapped[list[str]]  # ids of the learned chunks that are replayed, oldest first
     seed: Mapped[int] = mapped_column(BigInteger)
