@@ -83,6 +83,14 @@ class VersionState(StrEnum):
     CONTAMINATED = "contaminated"  # it saw a chunk that was retracted
 
 
+_V = VersionState
+VERSION_MOVES: dict[VersionState, frozenset[VersionState]] = {
+    _V.READY: frozenset({_V.WEIGHTS_DELETED, _V.CONTAMINATED}),
+    _V.CONTAMINATED: frozenset({_V.WEIGHTS_DELETED}),
+    _V.WEIGHTS_DELETED: frozenset(),
+}
+
+
 class RerunState(StrEnum):
     """Where a cycle that is run again is."""
 
@@ -119,6 +127,12 @@ def check_cycle_move(old: CycleState, new: CycleState) -> None:
     """Raise Conflict unless a cycle may go from `old` to `new`."""
     if new not in CYCLE_MOVES[old]:
         raise Conflict(f"a cycle that is {old} cannot become {new}")
+
+
+def check_version_move(old: VersionState, new: VersionState) -> None:
+    """Raise Conflict unless a version may go from `old` to `new`."""
+    if new not in VERSION_MOVES[old]:
+        raise Conflict(f"a version that is {old} cannot become {new}")
 
 
 def check_rerun_move(old: RerunState, new: RerunState) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -47,6 +49,11 @@ def lock(session: Session, stream_id: int) -> Stream:
 def page(session: Session, *, size: int, before: int | None = None) -> Page[Stream]:
     """Streams, newest first."""
     return fetch(session, select(Stream), Stream.id, size=size, before=before)
+
+
+def every(session: Session) -> Sequence[Stream]:
+    """All streams, oldest first."""
+    return session.scalars(select(Stream).order_by(Stream.id)).all()
 
 
 def fix_shape(stream: Stream, *, classes: list[str], input_spec: Json) -> None:

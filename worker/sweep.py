@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 
-from store import answers, chunks, cycles, garbage, jobs, replicas
+from lure_core.policies import Retention, policy
+from store import answers, chunks, cycles, garbage, jobs, replicas, retention, streams
 from worker.context import Context
 
 _AT_ONCE = 200
+_RETENTION = "retention"  # who deletes the weights, in the events
 _LIFE_IN_SWEEPS = 2  # the next sweep but one has said it again
 
 log = logging.getLogger(__name__)
@@ -34,8 +36,23 @@ def sweep(context: Context, queue: str) -> int:
 
 
 def collect(context: Context) -> None:
-    """Delete the blobs that no row names, and the answers that nobody will ask for again."""
+    """Delete what retention says, the blobs that no row names, and answers that are too old."""
+    _thin(context)
     deleted = garbage.collect(context.database, context.blobs)
     with context.database.begin() as session:
         answers.forget_old(session)
     log.info("garbage collected", extra={"blobs": deleted})
+
+
+def _thin(context: Context) -> None:
+    """Each stream's versions to as many as its policy keeps, a transaction each."""
+    with context.database.begin() as session:
+        rows = streams.every(session)
+    for stream in rows:
+        keep = policy(Retention, stream.policies).versions
+        if keep is None:
+            continue
+        with context.database.begin() as session:
+            gone = retention.thin(session, stream, keep=keep, who=_RETENTION)
+        if gone:
+            log.info("weights deleted", extra={"stream": stream.name, "versions": gone})

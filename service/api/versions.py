@@ -1,9 +1,10 @@
-"""Versions, to be read."""
+"""Versions: their record, and the deletion of their weights."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
+import structlog
 from fastapi import APIRouter
 
 from service.deps import DatabaseDep
@@ -11,12 +12,16 @@ from service.openapi import refusals
 from service.params import PageSize, PageToken, StreamName, VersionNumber, key_of
 from service.schemas.common import Page, page_of
 from service.schemas.versions import VersionShape
-from store import aliases, streams, versions
+from store import aliases, retention, streams, versions
 from store.engine import Session
-from store.errors import NotFound
+from store.errors import Conflict, NotFound
 from store.models import Stream
 
 router = APIRouter(prefix="/v1/streams/{stream}/versions", tags=["versions"])
+
+_WHO = "api"  # the key's name, once there are keys
+
+log = structlog.get_logger(__name__)
 
 
 @router.get("", responses=refusals(NotFound), summary="The stream's versions, newest first")
@@ -40,6 +45,24 @@ def get_version(stream: StreamName, version: VersionNumber, database: DatabaseDe
         found = versions.get(session, row, version)
         names = _names(session, row)
     return VersionShape.of(found, row, names[version])
+
+
+@router.delete(
+    "/{version}/weights",
+    status_code=204,
+    responses=refusals(NotFound, Conflict),
+    summary="Delete a version's weights and exports; its record stays",
+)
+def delete_weights(stream: StreamName, version: VersionNumber, database: DatabaseDep) -> None:
+    """Refused while an alias points at it, or a cycle or rerun that is not over begins from it.
+
+    The bytes go with the next collection of garbage. Done before, it changes nothing.
+    """
+    with database.begin() as session:
+        row = streams.get(session, stream)
+        deleted = retention.delete_weights(session, row, version, who=_WHO)
+    if deleted:
+        log.info("weights deleted", stream=stream, version=version)
 
 
 def _names(session: Session, stream: Stream) -> defaultdict[int, list[str]]:

@@ -55,3 +55,37 @@ def test_versions_come_newest_first(plane: Plane, row: Stream) -> None:
 )
 def test_what_is_no_version_is_refused(plane: Plane, stream: str, number: str, status: int) -> None:
     problem(plane.client.get(f"/v1/streams/{stream}/versions/{number}"), status)
+
+
+def test_weights_are_deleted_once_and_for_all_and_the_record_stays(
+    plane: Plane, row: Stream
+) -> None:
+    for _ in range(3):
+        create_version(plane.database, row)
+    url = f"/v1/streams/{row.name}/versions/1"
+    assert [plane.client.delete(f"{url}/weights").status_code for _ in range(2)] == [204, 204]
+    shown = plane.client.get(url).json()
+    assert (shown["state"], shown["metrics"]) == ("weights_deleted", {"accuracy": 0.9})
+    for refused in (
+        plane.client.post(
+            f"/v1/streams/{row.name}/predictions",
+            params={"version": 1},
+            content=b"\x89PNG",
+            headers={"content-type": "image/png"},
+        ),
+        plane.client.put(
+            f"/v1/streams/{row.name}/aliases/mine",
+            json={"version": 1},
+            headers={"if-none-match": "*"},
+        ),
+    ):
+        assert "weights_deleted" in problem(refused, 409, "conflict")["detail"]
+
+
+def test_weights_that_a_name_points_at_are_not_deleted(plane: Plane, row: Stream) -> None:
+    for _ in range(2):
+        create_version(plane.database, row)
+    for number, alias in ((2, "champion"), (1, "previous")):
+        refused = plane.client.delete(f"/v1/streams/{row.name}/versions/{number}/weights")
+        assert f"alias {alias} points at it" in problem(refused, 409, "conflict")["detail"]
+    problem(plane.client.delete(f"/v1/streams/{row.name}/versions/9/weights"), 404, "not-found")

@@ -11,15 +11,19 @@ from store.states import (
     ACTIVE,
     CHUNK_MOVES,
     CYCLE_MOVES,
+    VERSION_MOVES,
     ChunkState,
     CycleState,
+    VersionState,
     check_chunk_move,
     check_cycle_move,
+    check_version_move,
 )
 
 
 def test_every_state_has_its_row_in_the_tables() -> None:
     assert set(CHUNK_MOVES) == set(ChunkState)
+    assert set(VERSION_MOVES) == set(VersionState)
     assert {state for moves in CYCLE_MOVES.values() for state in moves} <= set(CYCLE_MOVES)
 
 
@@ -51,3 +55,9 @@ def test_an_ended_cycle_never_runs_again() -> None:
         for new in CycleState:
             with pytest.raises(Conflict):
                 check_cycle_move(ended, new)
+
+
+def test_deleted_weights_never_come_back() -> None:
+    for state in VersionState:
+        with pytest.raises(Conflict):
+            check_version_move(VersionState.WEIGHTS_DELETED, state)

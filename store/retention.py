@@ -1,0 +1,86 @@
+"""Deletion of weights: by hand, or as a stream's retention says. The record stays.
+
+Only rows change here. The bytes are the collector's, which keeps what another row still names.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from store import aliases, events, streams, versions
+from store.errors import Conflict
+from store.models import Artifact, Cycle, Rerun, Stream, Version
+from store.states import ACTIVE, RerunState, VersionState, check_version_move
+
+_UNFINISHED = (RerunState.QUEUED, RerunState.RUNNING)
+
+
+def delete_weights(session: Session, stream: Stream, number: int, *, who: str) -> bool:
+    """Leave only the version's record; its exports, which hold the same weights, go too.
+
+    Returns:
+        False when that was done before.
+
+    Raises:
+        NotFound: There is no such version.
+        Conflict: A name points at it, or something that runs begins from it.
+    """
+    stream = streams.lock(session, stream.id)  # no alias moves and no cycle begins meanwhile
+    version = versions.get(session, stream, number)
+    if version.state is VersionState.WEIGHTS_DELETED:
+        return False
+    if reason := _needed(session, stream).get(number):
+        raise Conflict(f"the weights of version {number} are needed: {reason}")
+    _delete(session, stream, version, who)
+    return True
+
+
+def thin(session: Session, stream: Stream, *, keep: int, who: str) -> list[int]:
+    """Delete the weights of all versions but the youngest `keep` and those that are needed.
+
+    Returns:
+        The versions that lost their weights, oldest first.
+    """
+    stream = streams.lock(session, stream.id)
+    needed = _needed(session, stream)
+    query = select(Version).where(
+        Version.stream_id == stream.id, Version.state != VersionState.WEIGHTS_DELETED
+    )
+    having = session.scalars(query.order_by(Version.version.desc()).offset(keep)).all()
+    gone = [version for version in reversed(having) if version.version not in needed]
+    for version in gone:
+        _delete(session, stream, version, who)
+    return [version.version for version in gone]
+
+
+def _delete(session: Session, stream: Stream, version: Version, who: str) -> None:
+    check_version_move(version.state, VersionState.WEIGHTS_DELETED)
+    version.state = VersionState.WEIGHTS_DELETED
+    session.execute(
+        delete(Artifact).where(Artifact.stream_id == stream.id, Artifact.version == version.version)
+    )
+    events.note(session, "version.weights_deleted", stream, version=version.version, who=who)
+
+
+def _needed(session: Session, stream: Stream) -> dict[int, str]:
+    """The versions whose weights must stay, and why. The stream's row must be locked."""
+    parents = session.execute(
+        select(Cycle.parent, Cycle.id).where(
+            Cycle.stream_id == stream.id, Cycle.state.in_(ACTIVE), Cycle.parent.is_not(None)
+        )
+    )
+    reruns = session.execute(
+        select(Version.parent, Rerun.id)
+        .join(Rerun, (Rerun.stream_id == Version.stream_id) & (Rerun.version == Version.version))
+        .where(
+            Rerun.stream_id == stream.id,
+            Rerun.state.in_(_UNFINISHED),
+            Version.parent.is_not(None),
+        )
+    )
+    found = {parent: f"rerun {rerun} begins from it" for parent, rerun in reruns}
+    found |= {parent: f"cycle {cycle} begins from it" for parent, cycle in parents}
+    for alias in aliases.of_stream(session, stream):
+        found[alias.version] = f"alias {alias.name} points at it"
+    return found
