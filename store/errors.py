@@ -9,6 +9,7 @@ StoreError
 ├── FenceLost         this worker's claim was handed to another; it must write nothing
 ├── BlobMissing       no bytes under that digest
 ├── BlobDamaged       the bytes do not have their digest
+├── BadPack           bytes that are no pack of predictions
 └── DatabaseAway      PostgreSQL cannot be reached (a commit may have happened: read, then try)
     └── DatabaseBusy  a lock or a connection was not had in time (try again)
 """
@@ -55,6 +56,10 @@ class BlobMissing(StoreError):
 
 class BlobDamaged(StoreError):
     """The stored bytes do not have their digest."""
+
+
+class BadPack(StoreError):
+    """Bytes that are no pack of predictions, or a damaged one."""
 
 
 class DatabaseAway(StoreError):
