@@ -9,13 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lure_core import learn, unlearn, versions
+from lure_core.answers import Answers
+from lure_core.calibration import Temperature
 from lure_core.config import CycleConfig
 from lure_core.replay import CycleData
 from lure_core.rng import derive_seed, generator
-from lure_core.types import Checkpoint, CycleResult, Metrics, Progress, Start, UnlearnReport
+from lure_core.types import Checkpoint, CycleResult, Progress, Split, Start, UnlearnReport
 from lure_core.workbench import Workbench
 
-__all__ = ["Checkpoint", "CycleData", "CycleResult", "Progress", "Start", "judge", "run_cycle"]
+__all__ = [
+    "Checkpoint",
+    "CycleData",
+    "CycleResult",
+    "Progress",
+    "Start",
+    "calibrate",
+    "judge",
+    "run_cycle",
+]
 
 
 def run_cycle(
@@ -39,7 +50,7 @@ def run_cycle(
     bench = Workbench(start, data, config, on_stage)
 
     if bench.enters("prequential"):
-        bench.notes.prequential_accuracy = bench.score_parent_on_new().accuracy
+        bench.notes.prequential_accuracy = bench.prequential_accuracy()
 
     if bench.enters("unlearn"):
         bench.notes.unlearn = _unlearn(bench)
@@ -49,14 +60,19 @@ def run_cycle(
 
     bench.enters("evaluate")
     version = bench.version()
-    metrics = judge(version, data, config)
-    parent_metrics = judge(start.parent, data, config) if start.parent else None
-    return bench.result(version, metrics, parent_metrics)
+    answers = judge(version, data, config)
+    parent_answers = judge(start.parent, data, config) if start.parent else None
+    return bench.result(version, answers, parent_answers)
 
 
-def judge(version: Checkpoint, data: CycleData, config: CycleConfig) -> Metrics:
-    """Score any version on the judge images of all chunks, as `run_cycle` scores its own."""
-    return versions.score(version, data.judged(), config)
+def judge(version: Checkpoint, data: CycleData, config: CycleConfig) -> Answers:
+    """What any version answers to the judge images of all chunks, as `run_cycle` asks its own."""
+    return versions.answers(version, data.parts, config, Split.JUDGE)
+
+
+def calibrate(version: Checkpoint, data: CycleData, config: CycleConfig) -> Temperature | None:
+    """Fit a version's temperature to the select images of all chunks; None without any."""
+    return versions.temperature(version, data.parts, config)
 
 
 def _unlearn(bench: Workbench) -> UnlearnReport:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lure_core.answers import Answers
 from lure_core.calibration import calibration_error
 from lure_core.data import Batches
 from lure_core.precision import Precision
@@ -42,30 +44,31 @@ def losses(model: nn.Module, batches: Batches, *, precision: Precision) -> Tenso
     return F.cross_entropy(output, batches.samples.labels.to(output.device), reduction="none")
 
 
-def score(
-    model: nn.Module, batches: Batches, *, classes: Sequence[str], precision: Precision
-) -> Metrics:
-    """All figures of a model on the batches; it may know only the first of the classes."""
-    if not len(batches.samples):
-        return Metrics(0.0, dict.fromkeys(classes), ece=0.0, images=0, correct=0)
-    output = probabilities(model, batches, precision=precision)
-    output = F.pad(output, (0, len(classes) - output.shape[1]))
-    return metrics(output, batches.samples.labels.to(output.device), classes=classes)
+def answers(
+    model: nn.Module, batches: Batches, *, precision: Precision, names: Sequence[str] = ("",)
+) -> Answers:
+    """What the model answers; `names`: of the chunks whose lengths are the batches' `parts`."""
+    output = torch.empty(0, 1)
+    if len(batches.samples):
+        output = probabilities(model, batches, precision=precision).cpu()
+    labels = batches.samples.labels.cpu().numpy()
+    return Answers.of(output.numpy(), labels, names=names, lengths=batches.parts)
 
 
-def metrics(probabilities_NK: Tensor, labels_N: Tensor, *, classes: Sequence[str]) -> Metrics:
+def metrics(answers: Answers, *, classes: Sequence[str]) -> Metrics:
     """Accuracy, accuracy by class and calibration of given answers."""
-    confidence, answer = probabilities_NK.max(dim=1)
-    right = answer == labels_N
-    images = torch.bincount(labels_N, minlength=len(classes)).tolist()
-    rights = torch.bincount(labels_N[right], minlength=len(classes)).tolist()
+    if not len(answers):
+        return Metrics(0.0, dict.fromkeys(classes), ece=0.0, images=0, correct=0)
+    right = answers.right_N
+    images = np.bincount(answers.label_N, minlength=len(classes)).tolist()
+    rights = np.bincount(answers.label_N[right], minlength=len(classes)).tolist()
     return Metrics(
-        accuracy=sum(rights) / len(labels_N),
+        accuracy=sum(rights) / len(answers),
         per_class={
             name: hit / seen if seen else None
             for name, hit, seen in zip(classes, rights, images, strict=True)
         },
-        ece=calibration_error(confidence, right),
-        images=len(labels_N),
+        ece=calibration_error(torch.from_numpy(answers.confidence_N), torch.from_numpy(right)),
+        images=len(answers),
         correct=sum(rights),
     )

@@ -38,9 +38,14 @@ class CycleData:
     new: Sequence[Samples]
     past: Sequence[Samples] = ()
 
+    @property
+    def parts(self) -> list[Samples]:
+        """All chunks, oldest first."""
+        return [*self.past, *self.new]
+
     def judged(self) -> Samples:
         """The judge images of every chunk, whatever is replayed."""
-        return gather([*self.past, *self.new], Split.JUDGE)
+        return gather(self.parts, Split.JUDGE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +61,7 @@ class Replayed:
 
     @property
     def parts(self) -> list[Samples]:
-        return [*self.data.past, *self.data.new]
+        return self.data.parts
 
     def rows(self, split: Split) -> list[Tensor]:
         """For each of `parts`, its rows of one role (training or select)."""

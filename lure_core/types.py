@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from lure_core.answers import Answers
+
 Stage = Literal["prequential", "unlearn", "relearn", "evaluate"]
 
 
@@ -138,6 +140,8 @@ class CycleResult:
         checkpoint: The best epoch's weights.
         metrics: Of the new version, on the judge images of all chunks.
         parent_metrics: Of the parent, on the same images; None on the first chunk.
+        answers: The new version's to the judge images, of all chunks in order.
+        parent_answers: The parent's to the same images; None on the first chunk.
         prequential_accuracy: The parent's on all images of the new data before any was learned.
         unlearn: None on the first chunk.
         best_epoch: The epoch kept, counted from 1.
@@ -158,6 +162,8 @@ class CycleResult:
     checkpoint: Checkpoint
     metrics: Metrics
     parent_metrics: Metrics | None
+    answers: Answers = field(repr=False, compare=False)
+    parent_answers: Answers | None = field(repr=False, compare=False)
     prequential_accuracy: float | None
     unlearn: UnlearnReport | None
     best_epoch: int

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from lure_core import checkpoint, evaluate, models, precision
+from lure_core.answers import Answers
+from lure_core.calibration import Temperature, fit_temperature
 from lure_core.config import CycleConfig
-from lure_core.data import Batches, Samples
+from lure_core.data import Batches, Samples, gather, rows_of
 from lure_core.errors import BadCheckpoint
-from lure_core.types import Checkpoint, Metrics
+from lure_core.types import Checkpoint, Split
 
 
 def fresh(config: CycleConfig) -> nn.Module:
@@ -59,18 +62,40 @@ def origin_weights(origin: dict[str, int], config: CycleConfig) -> dict[str, Ten
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
-def score(version: Checkpoint, samples: Samples, config: CycleConfig) -> Metrics:
-    """Score a finished version as it will be served: its own normalisation, fp32, plain order.
+def answers(
+    version: Checkpoint, parts: Sequence[Samples], config: CycleConfig, split: Split | None = None
+) -> Answers:
+    """What a finished version answers to some chunks' images (of one role, if given).
 
-    Not in the precision of training: bf16 answers otherwise on close calls, and the gate would
-    pass or fail a model that nobody is going to meet. (The best epoch is chosen in the precision
-    of training: it compares a cycle with itself, and is taken after every epoch.) Images of classes
-    that the version does not know are answered wrongly.
+    As it will be served: its own normalisation, fp32, plain order. Not in the precision of
+    training: bf16 answers otherwise on close calls, and the gate would pass or fail a model that
+    nobody is going to meet. (The best epoch is chosen in the precision of training: it compares a
+    cycle with itself, and is taken after every epoch.)
     """
     chosen = precision.serving(precision.device_of(config.device))
-    return evaluate.score(
-        chosen.place(checkpoint.restore(version)),
-        Batches(samples, checkpoint.normalisation_of(version), device=chosen.device),
-        classes=config.classes,
-        precision=chosen,
+    batches = Batches(
+        gather(parts, split),
+        checkpoint.normalisation_of(version),
+        parts=tuple(len(rows_of(part, split)) for part in parts),
+        device=chosen.device,
     )
+    model = chosen.place(checkpoint.restore(version))
+    names = [part.name for part in parts]
+    return evaluate.answers(model, batches, precision=chosen, names=names)
+
+
+def temperature(
+    version: Checkpoint, parts: Sequence[Samples], config: CycleConfig
+) -> Temperature | None:
+    """By what the version's logits should be divided, by the select images of some chunks.
+
+    None where there is no such image, or where the outputs are not numbers.
+    """
+    chosen = precision.serving(precision.device_of(config.device))
+    select = gather(parts, Split.SELECT)
+    if not len(select):
+        return None
+    model = chosen.place(checkpoint.restore(version))
+    batches = Batches(select, checkpoint.normalisation_of(version), device=chosen.device)
+    output = evaluate.logits(model, batches, precision=chosen)
+    return fit_temperature(output, select.labels) if bool(output.isfinite().all()) else None

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lure_core import checkpoint, learn, precision, relearning, replay, versions
+from lure_core import checkpoint, evaluate, learn, precision, relearning, replay, versions
+from lure_core.answers import Answers
 from lure_core.config import ON_EVERYTHING, CycleConfig
 from lure_core.data import Batches, Samples, collect, gather
 from lure_core.errors import BadCheckpoint, BadChunkFile
@@ -98,13 +99,12 @@ class Workbench:
         done, of = self.learning.epoch, self.task.epochs
         self.on_stage(Progress("relearn", done, of, **asdict(epoch), state=self.state))
 
-    def of_new(self, split: Split | None = None) -> Samples:
-        """The new images (of one role, if given)."""
-        return gather(self.data.new, split)
-
-    def score_parent_on_new(self) -> Metrics:
+    def prequential_accuracy(self) -> float:
+        """The parent's on all images of the new chunks."""
         assert self.start.parent is not None
-        return versions.score(self.start.parent, self.of_new(), self.config)
+        return self._metrics(
+            versions.answers(self.start.parent, self.data.new, self.config)
+        ).accuracy
 
     def to_unlearn_on(self) -> Batches:
         """Training images: the new ones, or everything that is replayed."""
@@ -112,7 +112,7 @@ class Workbench:
             "normalisation": self.config.normalisation,
             "device": self.precision.device,
         }
-        images = self.of_new(Split.TRAIN)
+        images = gather(self.data.new, Split.TRAIN)
         if self.config.unlearn.strategy not in ON_EVERYTHING and len(images):
             return Batches(images, **to)
         rows = self.replayed.rows(Split.TRAIN)
@@ -181,14 +181,16 @@ class Workbench:
         return checkpoint.pack(self.learning.model, self.config, extra)
 
     def result(
-        self, version: Checkpoint, metrics: Metrics, parent_metrics: Metrics | None
+        self, version: Checkpoint, answers: Answers, parent_answers: Answers | None
     ) -> CycleResult:
         self._stop_clock()
         learning = self.learning
         return CycleResult(
             checkpoint=version,
-            metrics=metrics,
-            parent_metrics=parent_metrics,
+            metrics=self._metrics(answers),
+            parent_metrics=None if parent_answers is None else self._metrics(parent_answers),
+            answers=answers,
+            parent_answers=parent_answers,
             prequential_accuracy=self.notes.prequential_accuracy,
             unlearn=self.notes.unlearn,
             best_epoch=learning.best_epoch,
@@ -197,10 +199,13 @@ class Workbench:
             timings=self.notes.timings,
             images_per_s=learning.seen / learning.seconds,
             compile_s=learning.compile_seconds,
-            flops=self._flops(judged=metrics.images),
+            flops=self._flops(judged=len(answers)),
             replayed={"kind": self.config.replay.kind, **self.replayed.to_dict()},
             environment=self.notes.environment,
         )
+
+    def _metrics(self, answers: Answers) -> Metrics:
+        return evaluate.metrics(answers, classes=self.config.classes)
 
     def _flops(self, *, judged: int) -> dict[str, int]:
         """What was computed, by purpose; see `CycleResult.flops`."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from lure_core.types import Metrics
+from lure_core.answers import Answers
 
 Outcome = Literal["passed", "failed", "unjudged"]
 
@@ -22,8 +22,9 @@ class Score:
     images: int
 
     @classmethod
-    def of(cls, metrics: Metrics) -> Score:
-        return cls(metrics.accuracy, metrics.correct, metrics.images)
+    def of(cls, answers: Answers) -> Score:
+        correct, images = int(answers.right_N.sum()), len(answers)
+        return cls(correct / images if images else 0.0, correct, images)
 
 
 @dataclass(frozen=True)

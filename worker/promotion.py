@@ -55,13 +55,13 @@ def judge(
 ) -> gate.Verdict:
     """Compare with the champion of this moment, scored on the same images as the candidate."""
     champion = context.transact(lambda session: _champion(session, work.stream))
-    metrics = result.parent_metrics
+    answers = result.parent_answers
     if champion is not None and champion.version != work.cycle.parent:
         checkpoint = loading.read_version(context, champion)
-        metrics = core.judge(checkpoint, task.data, task.config)
+        answers = core.judge(checkpoint, task.data, task.config)
     return gate.decide(
-        gate.Score.of(result.metrics),
-        None if metrics is None or champion is None else gate.Score.of(metrics),
+        gate.Score.of(result.answers),
+        None if answers is None or champion is None else gate.Score.of(answers),
         gate.Policy.of(work.stream.policies),
         champion_version=None if champion is None else champion.version,
         diverged=not _is_finite(result.checkpoint),

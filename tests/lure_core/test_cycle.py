@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 
 from lure_core import checkpoint, evaluate
+from lure_core.answers import Answers
 from lure_core.config import CycleConfig
 from lure_core.cycle import CycleData, judge, run_cycle
 from lure_core.data import Samples
@@ -51,6 +54,7 @@ def test_a_first_chunk_is_learned_from_a_fresh_model() -> None:
         ("evaluate", 0),
     ]
     assert (result.parent_metrics, result.prequential_accuracy, result.unlearn) == (None,) * 3
+    assert result.parent_answers is None
     assert result.epochs == 3
     assert set(result.timings) == {"relearn", "evaluate"}
 
@@ -83,8 +87,8 @@ def test_figures_are_those_of_the_classifier_that_is_served(precision: str) -> N
 
     def score(version: Checkpoint, samples: Samples) -> Metrics:
         served = checkpoint.load_classifier(version.weights, version.sidecar)
-        answers = torch.from_numpy(served.predict(samples.images))
-        return evaluate.metrics(answers, samples.labels, classes="abc")
+        answers = Answers.of(served.predict(samples.images), samples.labels.numpy())
+        return evaluate.metrics(answers, classes="abc")
 
     pooled = DATA.judged()
     assert result.metrics == score(result.checkpoint, pooled)
@@ -120,7 +124,30 @@ def test_how_the_past_is_cut_into_chunks_changes_no_weight() -> None:
 
 def test_judging_a_version_gives_the_figures_its_cycle_gave() -> None:
     result = second()
-    assert judge(result.checkpoint, DATA, create_config()) == result.metrics
+    answers = judge(result.checkpoint, DATA, create_config())
+    assert evaluate.metrics(answers, classes="abc") == result.metrics
+    assert alike(answers, result.answers)
+
+
+def alike(one: Answers, other: Answers) -> bool:
+    """Bit for bit."""
+    arrays = ("label_N", "answer_N", "confidence_N", "part_N")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays)
+
+
+def test_answers_tell_of_each_judge_image_which_chunk_it_came_in() -> None:
+    named = CycleData([replace(NEW, name="new")], [replace(OLD, name="old")])
+    result = run_cycle(
+        Start(first().checkpoint), named, create_config(recipe={"epochs": 1}), listen
+    )
+    answers, parent = result.answers, result.parent_answers
+    assert parent is not None
+    assert answers.names == parent.names == ("old", "new")
+    assert answers.label_N.tolist() == parent.label_N.tolist() == DATA.judged().labels.tolist()
+    counts = [len(samples.of(Split.JUDGE)) for samples in (OLD, NEW)]
+    assert [tally.images for tally in answers.by_chunk()] == counts
+    assert sum(tally.correct for tally in answers.by_chunk()) == result.metrics.correct
+    assert answers.confidence_N.max() <= 1
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -155,6 +182,7 @@ def test_an_interrupted_cycle_ends_as_the_uninterrupted_one(at: int) -> None:
     assert result.checkpoint == expected.checkpoint
     assert result.metrics == expected.metrics
     assert result.parent_metrics == expected.parent_metrics
+    assert alike(result.answers, expected.answers)
     assert result.prequential_accuracy == expected.prequential_accuracy
     assert result.best_epoch == expected.best_epoch
     if at > 1:  # the report is carried over, not made again
@@ -299,7 +327,8 @@ def test_it_learns_what_is_there_to_learn() -> None:
 def test_no_image_to_judge_is_no_error() -> None:
     data = CycleData([of_split(NEW, Split.TRAIN)], [of_split(OLD, Split.TRAIN)])
     result = run_cycle(Start(first().checkpoint), data, create_config(recipe={"epochs": 1}), listen)
-    assert result.metrics.images == 0
+    assert (result.metrics.images, len(result.answers)) == (0, 0)
+    assert result.parent_metrics == result.metrics
     assert result.best_epoch == 1
 
 

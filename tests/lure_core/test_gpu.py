@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 import pytest
-import torch
 
 from lure_core import evaluate
+from lure_core.answers import Answers
 from lure_core.checkpoint import load_classifier
 from lure_core.config import CycleConfig
 from lure_core.cycle import CycleData, run_cycle
@@ -56,7 +56,7 @@ def uninterrupted() -> tuple[CycleResult, list[bytes]]:
 def judged_on_the_cpu(version: Checkpoint) -> Metrics:
     pooled = DATA.judged()
     answers = load_classifier(version.weights, version.sidecar).predict(pooled.images)
-    return evaluate.metrics(torch.from_numpy(answers), pooled.labels, classes="abc")
+    return evaluate.metrics(Answers.of(answers, pooled.labels.numpy()), classes="abc")
 
 
 def test_it_learns_in_bf16_and_channels_last() -> None:

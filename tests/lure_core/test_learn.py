@@ -21,7 +21,7 @@ from lure_core.learn import Epoch, Learning, Task
 from lure_core.precision import choose
 from lure_core.rng import forked
 from lure_core.schedule import learning_rate
-from lure_core.types import Split
+from lure_core.types import Metrics, Split
 from tests.lure_core.making import create_net, create_samples, of_split, same
 
 FP32 = choose("fp32", device=torch.device("cpu"), flops=0)
@@ -46,6 +46,11 @@ def fit(task: Task, model: nn.Module | None = None) -> tuple[Learning, list[Epoc
     epochs: list[Epoch] = []
     learn.fit(learning, task=task, on_epoch=epochs.append)
     return learning, epochs
+
+
+def score(model: nn.Module, task: Task) -> Metrics:
+    answers = evaluate.answers(model, Batches(task.select, BY), precision=FP32)
+    return evaluate.metrics(answers, classes="abc")
 
 
 def create_mlp(seed: int = 0) -> nn.Module:
@@ -88,7 +93,7 @@ def test_the_best_epoch_by_select_is_kept_and_of_equals_the_later() -> None:
     accuracies = [epoch.accuracy for epoch in epochs]
     best = max(a for a in accuracies if a is not None)
     assert learning.best_epoch == 6 - accuracies[::-1].index(best)
-    kept = evaluate.score(learning.model, Batches(task.select, BY), classes="abc", precision=FP32)
+    kept = score(learning.model, task)
     assert kept.accuracy == best
 
 
@@ -260,7 +265,7 @@ def test_the_averaged_weights_are_those_that_are_chosen_and_kept() -> None:
     at = learning.best_epoch - 1
     assert same(learning.model.state_dict(), averaged[at])
     assert not same(learning.model.state_dict(), raw[at])
-    kept = evaluate.score(learning.model, Batches(task.select, BY), classes="abc", precision=FP32)
+    kept = score(learning.model, task)
     assert kept.accuracy == epochs[at].accuracy
 
 
