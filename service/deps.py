@@ -12,6 +12,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from service.oip.statistics import Statistics
 from service.queue import Queue
 from service.settings import ServiceSettings
 from service.watch import Watch
@@ -39,6 +40,10 @@ async def _watch(connection: HTTPConnection) -> Watch:
     return cast(Watch, connection.app.state.watch)
 
 
+async def _statistics(connection: HTTPConnection) -> Statistics:
+    return cast(Statistics, connection.app.state.statistics)
+
+
 async def _checks(connection: HTTPConnection) -> CapacityLimiter:
     return cast(CapacityLimiter, connection.app.state.checks)
 
@@ -49,3 +54,4 @@ BlobsDep = Annotated[Blobs, Depends(_blobs)]
 QueueDep = Annotated[Queue, Depends(_queue)]
 ChecksDep = Annotated[CapacityLimiter, Depends(_checks)]
 WatchDep = Annotated[Watch, Depends(_watch)]
+StatisticsDep = Annotated[Statistics, Depends(_statistics)]

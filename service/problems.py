@@ -44,6 +44,8 @@ def answer(
         "instance": scope.get("path", ""),
         "trace_id": scope.get("trace_id"),
     }
+    if f"{body['instance']}/".startswith("/v2/"):  # where clients of the protocol look for words
+        body["error"] = body["detail"]
     if faults:
         body["errors"] = [
             {"pointer": fault.pointer, "detail": _bounded(fault.detail)}
