@@ -6,22 +6,19 @@ still the newest (`fenced`): a worker that was stopped and comes back writes not
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from store import aliases, chunks, classes, events, streams, versions
-from store.errors import FenceLost, NotFound
+from store import aliases, chunks, claims, classes, events, streams, versions
+from store.errors import NotFound
 from store.locks import locked
 from store.models import Chunk, Cycle, Json, Stream, new_id
 from store.pages import Page, fetch
 from store.states import ACTIVE, ChunkState, CycleState, Stage, check_chunk_move, check_cycle_move
 
-MAX_DEATHS = 20  # of workers, without progress in between
-MAX_EXCEPTIONS = 3  # of the cycle's own
 LEARN = "learn"  # the strategy of a first version, which has nothing to unlearn
 
 
@@ -47,18 +44,14 @@ def claim_next(session: Session, stream_id: int, *, worker: str, stale_s: float)
     cycle = active(session, stream)
     if cycle is None:
         cycle = _begin(session, stream)
-    elif not session.scalar(select(_is_free(stale_s)).where(Cycle.id == cycle.id)):
+    elif not session.scalar(select(claims.is_free(Cycle, stale_s)).where(Cycle.id == cycle.id)):
         return None
-    elif cycle.heartbeat_at is not None:  # a heartbeat that went stale is a death
-        cycle.deaths += 1
-        if cycle.deaths >= MAX_DEATHS:
-            fail(session, stream, cycle, f"{cycle.deaths} workers died in stage {cycle.stage}")
-            return None
+    elif claims.bury(cycle):
+        fail(session, stream, cycle, f"{cycle.deaths} workers died in stage {cycle.stage}")
+        return None
     if cycle is None:
         return None
-    cycle.attempt += 1
-    cycle.worker = worker
-    cycle.heartbeat_at = func.clock_timestamp()
+    claims.take(cycle, worker)
     cycle.stage_started_at = None  # what the stage before a takeover cost is not known
     if cycle.state is CycleState.QUEUED:
         check_cycle_move(cycle.state, CycleState.RUNNING)
@@ -122,27 +115,12 @@ def active(session: Session, stream: Stream) -> Cycle | None:
 
 def fenced(session: Session, claim: Claim) -> Cycle:
     """The claimed cycle, locked; FenceLost when it ended or was handed to another worker."""
-    held = (
-        select(Cycle)
-        .where(Cycle.id == claim.cycle_id, Cycle.attempt == claim.attempt)
-        .where(Cycle.state == CycleState.RUNNING)
-    )
-    cycle = session.scalar(locked(held))
-    if cycle is None:
-        raise FenceLost(f"cycle {claim.cycle_id} was handed to another worker")
-    return cycle
+    return claims.fenced(session, Cycle, claim.cycle_id, claim.attempt)
 
 
 def beat(session: Session, claim: Claim) -> bool:
-    """Renew the claim; False when it is lost. Takes no lock but the row's own, for an instant."""
-    beaten = session.scalar(
-        update(Cycle)
-        .where(Cycle.id == claim.cycle_id, Cycle.attempt == claim.attempt)
-        .where(Cycle.state == CycleState.RUNNING)
-        .values(heartbeat_at=func.clock_timestamp())
-        .returning(Cycle.id)
-    )
-    return beaten is not None
+    """Renew the claim; False when it is lost."""
+    return claims.beat(session, Cycle, claim.cycle_id, claim.attempt)
 
 
 def enter(session: Session, stream: Stream, claim: Claim, stage: Stage) -> None:
@@ -211,22 +189,13 @@ def record_exception(session: Session, claim: Claim, error: str) -> None:
     """The cycle raised: free it to be tried again, or fail it at its last exception."""
     stream = streams.lock(session, claim.stream_id)
     cycle = fenced(session, claim)
-    cycle.exceptions += 1
-    cycle.attempt += 1  # the claim ends: tried again after a lost answer, this counts once
-    cycle.heartbeat_at = None
-    cycle.error = error
-    if cycle.exceptions >= MAX_EXCEPTIONS:
+    if claims.count_exception(cycle, error):
         fail(session, stream, cycle, error)
 
 
 def hand_back(session: Session, claim: Claim) -> None:
     """End the claim on purpose: the cycle is free at once, and nobody died."""
-    session.execute(
-        update(Cycle)
-        .where(Cycle.id == claim.cycle_id, Cycle.attempt == claim.attempt)
-        .where(Cycle.state == CycleState.RUNNING)
-        .values(heartbeat_at=None, attempt=Cycle.attempt + 1)
-    )
+    claims.hand_back(session, Cycle, claim.cycle_id, claim.attempt)
 
 
 def get(session: Session, stream: Stream, cycle_id: str) -> Cycle:
@@ -260,17 +229,14 @@ def of_cycle(session: Session, cycle_id: str, *, for_update: bool = False) -> Se
 
 def unattended(session: Session, *, stale_s: float) -> Sequence[int]:
     """Ids of the streams that have work and no live worker."""
-    free_cycles = select(Cycle.stream_id).where(Cycle.state.in_(ACTIVE), _is_free(stale_s))
+    free_cycles = select(Cycle.stream_id).where(
+        Cycle.state.in_(ACTIVE), claims.is_free(Cycle, stale_s)
+    )
     busy = select(Cycle.stream_id).where(Cycle.state.in_(ACTIVE))
     waiting = select(Chunk.stream_id).where(
         Chunk.state == ChunkState.ADMITTED, Chunk.stream_id.not_in(busy)
     )
     return session.scalars(free_cycles.union(waiting)).all()
-
-
-def _is_free(stale_s: float) -> ColumnElement[bool]:
-    horizon = func.clock_timestamp() - dt.timedelta(seconds=stale_s)
-    return (Cycle.heartbeat_at.is_(None)) | (Cycle.heartbeat_at < horizon)
 
 
 def _end(session: Session, cycle: Cycle, state: CycleState) -> None:

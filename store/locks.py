@@ -9,11 +9,15 @@ from sqlalchemy import Select
 Row = TypeVar("Row")
 
 
-def locked(query: Select[Row]) -> Select[Row]:
+def locked(query: Select[Row], *, skip: bool = False) -> Select[Row]:
     """The query's rows, locked until the transaction ends and read anew.
+
+    With `skip`, those that somebody else has locked are passed over.
 
     `FOR NO KEY UPDATE`: a foreign key that points at a locked row does not wait for it. With
     `FOR UPDATE`, one who locks a stream and points an alias at a version, and one who locks that
     version and writes a row of that stream, wait for each other.
     """
-    return query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return query.with_for_update(key_share=True, skip_locked=skip).execution_options(
+        populate_existing=True
+    )

@@ -7,7 +7,7 @@ import threading
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from store import chunks, cycles, streams
+from store import chunks, claims, cycles, streams
 from store.engine import Database
 from store.errors import FenceLost
 from store.models import Cycle, Stream
@@ -122,7 +122,7 @@ def test_twenty_deaths_without_progress_fail_the_cycle(database: Database) -> No
     stream = create_stream(database)
     chunk = admit_chunk(database, stream, create_chunk(database, stream))
     first = must_claim(database, stream)
-    for _ in range(cycles.MAX_DEATHS - 1):
+    for _ in range(claims.MAX_DEATHS - 1):
         must_claim(database, stream, stale_s=0)
     assert claim(database, stream, stale_s=0) is None
     assert read(database, stream, first).state is CycleState.FAILED
@@ -145,7 +145,7 @@ def test_progress_forgives_the_deaths_before_it(database: Database) -> None:
 def test_three_exceptions_fail_the_cycle_and_its_chunk(database: Database) -> None:
     stream = create_stream(database)
     chunk = admit_chunk(database, stream, create_chunk(database, stream))
-    for _ in range(cycles.MAX_EXCEPTIONS):
+    for _ in range(claims.MAX_EXCEPTIONS):
         claimed = must_claim(database, stream)
         with database.begin() as session:
             cycles.record_exception(session, claimed, "Traceback …\nValueError: bad")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from store import aliases, cycles, events, failpoint, streams
+from store import aliases, claims, cycles, events, failpoint, streams
 from store.states import ChunkState, CycleState
 from tests.worker.conftest import Bench
 from worker import pipeline, promotion
@@ -158,7 +158,7 @@ def test_three_exceptions_fail_the_cycle_and_the_next_chunk_goes_on(
     bench.admitted(stream, range(60))
     bench.admitted(stream, range(60, 120))
     monkeypatch.setenv(failpoint.VARIABLE, "cycle.save:raise")
-    for _ in range(cycles.MAX_EXCEPTIONS):
+    for _ in range(claims.MAX_EXCEPTIONS):
         process_next(bench.context, stream.id)
     monkeypatch.delenv(failpoint.VARIABLE)
     (failed,) = bench.cycles(stream)
@@ -224,7 +224,7 @@ def test_a_full_disk_fails_no_cycle(bench: Bench, monkeypatch: pytest.MonkeyPatc
     def full(*_: object, **__: object) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for _ in range(cycles.MAX_EXCEPTIONS + 1):
+    for _ in range(claims.MAX_EXCEPTIONS + 1):
         with monkeypatch.context() as patched:
             patched.setattr(bench.context.blobs, "put_bytes", full)
             process_next(bench.context, stream.id)

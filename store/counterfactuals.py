@@ -1,0 +1,133 @@
+"""Counterfactuals: which are due, and whether, by what they came to, unlearning was worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Integer, func, select, true
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from store.models import Rerun, Stream, Version, new_id
+from store.reruns import COUNTERFACTUAL, REPRODUCE
+from store.states import RerunState
+
+_JUDGING = ("prequential", "evaluate")  # no part of what a version costs
+_AT_ONCE = 100
+
+
+def add_due(session: Session) -> int:
+    """Queue the counterfactuals that streams' policies ask for and that are not there yet.
+
+    Every version whose number is a multiple of `every`, that has a parent and kept its inputs, is
+    run again once by each of `methods` but its own.
+
+    Returns:
+        How many were queued.
+    """
+    asked = Stream.policies["counterfactual"]
+    every = func.nullif(asked["every"].astext.cast(Integer), 0)
+    listed = func.jsonb_array_elements_text(asked["methods"])
+    method = listed.table_valued("value", with_ordinality="place").lateral()
+    known = select(Rerun.id).where(
+        Rerun.stream_id == Version.stream_id,
+        Rerun.version == Version.version,
+        Rerun.method == method.c.value,
+        Rerun.reason == COUNTERFACTUAL,
+    )
+    due = (
+        select(Version.stream_id, Version.version, method.c.value)
+        .join(Stream, Stream.id == Version.stream_id)
+        .join(method, true())
+        .where(Version.version % every == 0, Version.parent.is_not(None))
+        .where(Version.inputs.is_not(None), Version.strategy != method.c.value, ~known.exists())
+        .order_by(Version.stream_id, Version.version, method.c.place)
+        .limit(_AT_ONCE)
+    )
+    rows = [
+        {
+            "id": new_id("rer"),
+            "stream_id": stream_id,
+            "version": version,
+            "method": strategy,
+            "reason": COUNTERFACTUAL,
+            "state": RerunState.QUEUED,
+        }
+        for stream_id, version, strategy in session.execute(due)
+    ]
+    if rows:  # another sweeper may be at it
+        session.execute(insert(Rerun).on_conflict_do_nothing(), rows)
+    return len(rows)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one way to train came to.
+
+    Attributes:
+        method: The strategy.
+        accuracy: On the judge images of all chunks, the same for every method; 0…1.
+        images: How many those were.
+        seconds: Wall clock of unlearning and relearning.
+        flops: What these computed.
+    """
+
+    method: str
+    accuracy: float | None
+    images: int
+    seconds: float
+    flops: int
+
+    @classmethod
+    def of(cls, method: str, metrics: dict[str, Any], record: dict[str, Any]) -> Outcome:
+        """Out of the metrics and the record of a training, a version's or a rerun's."""
+        return cls(
+            method,
+            accuracy=metrics.get("accuracy"),
+            images=metrics.get("images", 0),
+            seconds=_price(record.get("timings", {})),
+            flops=_price(record.get("flops", {})),
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A version's own outcome, and that of each method that was run in its place."""
+
+    version: int
+    own: Outcome
+    others: Sequence[Outcome]
+
+
+def comparisons(session: Session, stream: Stream) -> list[Comparison]:
+    """Of every version with a finished counterfactual, also those asked for; oldest first.
+
+    Of several runs by one method the last one counts.
+    """
+    rows = session.execute(
+        select(Version, Rerun)
+        .join(Rerun, (Rerun.stream_id == Version.stream_id) & (Rerun.version == Version.version))
+        .where(Version.stream_id == stream.id)
+        .where(Rerun.state == RerunState.SUCCEEDED, Rerun.method != REPRODUCE)
+        .order_by(Version.version, Rerun.number)
+    )
+    found: dict[int, tuple[Version, dict[str, Outcome]]] = {}
+    for version, rerun in rows:
+        assert rerun.result is not None, "a rerun that succeeded has its result"
+        _, others = found.setdefault(version.version, (version, {}))
+        others[rerun.method] = Outcome.of(rerun.method, rerun.result["metrics"], rerun.result)
+    return [
+        Comparison(
+            version.version,
+            own=Outcome.of(version.strategy, version.metrics, version.environment),
+            others=list(others.values()),
+        )
+        for version, others in found.values()
+    ]
+
+
+def _price(by_stage: dict[str, Any]) -> Any:
+    """The sum of all but the judging."""
+    return sum(spent for stage, spent in by_stage.items() if stage not in _JUDGING)
