@@ -8,7 +8,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import KombuError, OperationalError
 
-from store.jobs import ADMIT_CHUNK, PROCESS_NEXT, QUEUE_OF
+from store.jobs import ADMIT_CHUNK, EXPORT, PROCESS_NEXT, QUEUE_OF
 from store.settings import StoreSettings
 
 _PATIENCE_S = 0.5
@@ -40,6 +40,10 @@ class Queue:
         """There is an admitted chunk to learn."""
         self._send(PROCESS_NEXT, stream_id)
 
+    def export(self, stream_id: int, version: int, kind: str) -> None:
+        """There is an artifact to make."""
+        self._send(EXPORT, stream_id, version, kind)
+
     @property
     def resting(self) -> bool:
         """Whether it has failed lately and does not try at present."""
@@ -49,12 +53,12 @@ class Queue:
         """Close the connections."""
         self._celery.close()
 
-    def _send(self, task: str, argument: str | int) -> None:
+    def _send(self, task: str, *arguments: str | int) -> None:
         if self.resting:
             return
         try:
             self._celery.send_task(
-                task, (argument,), queue=QUEUE_OF[task], retry=False, ignore_result=True
+                task, arguments, queue=QUEUE_OF[task], retry=False, ignore_result=True
             )
         except (OperationalError, KombuError, OSError) as error:
             self._silent_until = time.monotonic() + _REST_S

@@ -39,12 +39,12 @@ class WorkerApp(Celery):
             self._context = Context.of(self.settings, wake=self.wake, stop=self.stop)
         return self._context
 
-    def wake(self, task: str, argument: str | int, *, expires_s: float | None = None) -> None:
+    def wake(self, task: str, *arguments: str | int, expires_s: float | None = None) -> None:
         """Send a wake-up, or leave it to the sweeper when Redis is away."""
         try:
-            self.send_task(task, args=[argument], expires=expires_s, retry=False)
+            self.send_task(task, args=arguments, expires=expires_s, retry=False)
         except OperationalError as error:
-            log.warning("not woken, the sweeper will: %s %s: %s", task, argument, error)
+            log.warning("not woken, the sweeper will: %s %s: %s", task, arguments, error)
 
 
 def create_app(settings: WorkerSettings, queues: Sequence[str] = QUEUES) -> WorkerApp:

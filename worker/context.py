@@ -21,8 +21,8 @@ T = TypeVar("T")
 class Wake(Protocol):
     """Sends the wake-up of a task; best effort, the sweeper repairs what is lost."""
 
-    def __call__(self, task: str, argument: str | int, *, expires_s: float | None = None) -> None:
-        """Wake `task` for the row of that id; the message is void after `expires_s`."""
+    def __call__(self, task: str, *arguments: str | int, expires_s: float | None = None) -> None:
+        """Wake `task` for the row of that id, if it has one; void after `expires_s`."""
 
 
 @dataclass(frozen=True)

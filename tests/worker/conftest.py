@@ -31,10 +31,10 @@ HALVES = {"select": 0.1, "judge": 0.2}
 class Wakes:
     """What was woken."""
 
-    sent: list[tuple[str, str | int]] = field(default_factory=list)
+    sent: list[tuple[str | int, ...]] = field(default_factory=list)
 
-    def __call__(self, task: str, argument: str | int, *, expires_s: float | None = None) -> None:
-        self.sent.append((task, argument))
+    def __call__(self, task: str, *arguments: str | int, expires_s: float | None = None) -> None:
+        self.sent.append((task, *arguments))
 
 
 @dataclass
