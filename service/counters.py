@@ -30,6 +30,12 @@ class Counters:
             ["stream", "version"],
             registry=None,
         )
+        self._records = Counter(
+            "lure_prediction_records",
+            "Predictions taken down for labels that may come: kept, or dropped for want of room",
+            ["outcome"],
+            registry=None,
+        )
         self._series: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def predicted(self, stream: str, version: int, images: int) -> None:
@@ -42,7 +48,15 @@ class Counters:
             oldest, _ = self._series.popitem(last=False)
             self._predictions.remove(*oldest)
 
+    def kept(self, predictions: int) -> None:
+        """So many predictions lie on the disk with their images."""
+        self._records.labels("kept").inc(predictions)
+
+    def dropped(self, predictions: int) -> None:
+        """So many predictions found no room, or could not be written."""
+        self._records.labels("dropped").inc(predictions)
+
     def collect(self) -> Iterator[Metric]:
         """Everything, as Prometheus wants it."""
-        for counter in (self.swap_s, self.load_failures, self._predictions):
+        for counter in (self.swap_s, self.load_failures, self._predictions, self._records):
             yield from counter.collect()

@@ -20,6 +20,7 @@ from redis import RedisError
 from service.counters import Counters
 from service.loading import Library
 from service.predict import Predictor
+from service.recorder import Recorder
 from service.slot import Slots
 from service.swap import Replica, Swapper
 from service.tail import Tail
@@ -31,6 +32,7 @@ from store.errors import DatabaseAway
 from store.settings import StoreSettings
 
 _THREADS = 4  # one for each step, and one to spare
+_FLUSH_S = 2.0  # for the last predictions to be written when it must stop
 _STEPS_S = 3.0  # for the steps to end when it must stop: PostgreSQL may hang
 _LEAVE_S = 2.0  # for giving the lease back
 
@@ -56,6 +58,7 @@ class Watch:
         self._threads = Threads("watch", _THREADS)
         self.tail = Tail(database, threads=self._threads, poll_s=settings.poll_s)
         self.predictor = Predictor()
+        self.recorder = Recorder(database, blobs, counters=self.counters)
         self._swapper = Swapper(
             database,
             slots=self.slots,
@@ -91,6 +94,7 @@ class Watch:
 
     async def start(self) -> None:
         """Begin; returns at once, `ready` tells when the champions are there."""
+        self.recorder.start()
         self._steps = [
             asyncio.create_task(self._repeat("lease", self._hold_lease, asyncio.Event())),
             asyncio.create_task(
@@ -104,6 +108,7 @@ class Watch:
         """End the tasks after the step they are at, and give the lease back; in bounded time."""
         self.tail.close()
         self._stopping.set()
+        await asyncio.to_thread(self.recorder.stop, _FLUSH_S)
         assert self._ear is not None
         while not self._ear.done():  # redis-py loses a cancellation now and then while it connects
             self._ear.cancel()

@@ -25,7 +25,6 @@ from service.predict import Probabilities
 from service.schemas.common import spelled
 from service.slot import Served
 from store.errors import Conflict, NotFound
-from store.models import new_id
 
 router = APIRouter(tags=["predictions"])
 
@@ -53,7 +52,7 @@ class Score(BaseModel):
 class Prediction(Score):
     """The answer to one image; `top_k` begins with the label itself."""
 
-    prediction_id: str = Field(examples=["prd_3f9c2b71d04e8a6655aa"])
+    prediction_id: str = Field(examples=["prd_6a37d2c03f9c2b71d04e8a6655aa007"])
     top_k: list[Score]
 
 
@@ -139,7 +138,8 @@ async def predict(
     max_pixels = settings.max_predict_pixels
     probabilities = await predictor.images(served, images, max_pixels=max_pixels)
     watch.counters.predicted(served.stream, served.version, len(images))
-    body = await predictor.threads.run(_told, served, probabilities, top_k)
+    ids = watch.recorder.note(served, images, probabilities)
+    body = await predictor.threads.run(_told, served, probabilities, ids, top_k)
     headers = {
         "X-Model-Version": str(served.version),
         "X-Model-Digest": spelled(served.digest),
@@ -147,24 +147,26 @@ async def predict(
     return Response(body, headers=headers, media_type="application/json")
 
 
-def _told(served: Served, probabilities: Probabilities, top_k: int) -> str:
+def _told(served: Served, probabilities: Probabilities, ids: list[str], top_k: int) -> str:
     """The answer's JSON: many images with many labels take a while."""
     return Predictions(
-        predictions=_ranked(probabilities, served.classes, top_k),
+        predictions=_ranked(probabilities, served.classes, ids, top_k),
         model_version=served.version,
         model_digest=spelled(served.digest),
     ).model_dump_json()
 
 
-def _ranked(probabilities: Probabilities, classes: tuple[str, ...], top_k: int) -> list[Prediction]:
+def _ranked(
+    probabilities: Probabilities, classes: tuple[str, ...], ids: list[str], top_k: int
+) -> list[Prediction]:
     ranked = []
     orders = (-probabilities).argsort(axis=1, kind="stable")
-    for row, order in zip(probabilities, orders, strict=True):
+    for row, order, prediction_id in zip(probabilities, orders, ids, strict=True):
         scores = [Score(label=classes[k], probability=float(row[k])) for k in order[:top_k]]
         best = scores[0]
         ranked.append(
             Prediction(
-                prediction_id=new_id("prd"),
+                prediction_id=prediction_id,
                 label=best.label,
                 probability=best.probability,
                 top_k=scores,
