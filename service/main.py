@@ -11,8 +11,21 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from service import metrics, openapi, problems
-from service.api import aliases, chunks, cycles, events, health, predictions, streams, versions
+from service.api import (
+    aliases,
+    chunks,
+    cycles,
+    events,
+    health,
+    inference_v2,
+    models_v2,
+    predictions,
+    streams,
+    unlearning,
+    versions,
+)
 from service.middleware import Drain, RequestContext
+from service.oip.statistics import Statistics
 from service.queue import Queue
 from service.settings import ServiceSettings
 from service.watch import Watch
@@ -26,8 +39,11 @@ _ROUTERS = (
     chunks.router,
     cycles.router,
     versions.router,
+    unlearning.router,
     aliases.router,
     predictions.router,
+    inference_v2.router,
+    models_v2.router,
     events.router,
     health.router,
 )
@@ -44,6 +60,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
+    app.state.statistics = Statistics()
     problems.install(app)
     for router in _ROUTERS:
         app.include_router(router)

@@ -14,8 +14,11 @@ from store.errors import PreconditionFailed
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
 
 
-def etag(revision: int) -> str:
-    """The entity tag of a row at that revision."""
+Revision = int | str  # a row's number, or the digest of bytes
+
+
+def etag(revision: Revision) -> str:
+    """The entity tag of what is at that revision."""
     return f'"{revision}"'
 
 
@@ -52,13 +55,13 @@ class Preconditions:
         if revision is not None:
             raise PreconditionFailed(f"{what} is there already, at {etag(revision)}")
 
-    def unchanged(self, revision: int) -> bool:
+    def unchanged(self, revision: Revision) -> bool:
         """Whether a reader has this state already (304)."""
         given = self.if_none_match
         return given is not None and _names(given, revision, weak=True)
 
 
-def _names(header: str, revision: int, *, weak: bool = False) -> bool:
+def _names(header: str, revision: Revision, *, weak: bool = False) -> bool:
     if header.strip() == "*":
         return True
     tags = _TAG.findall(header)

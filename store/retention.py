@@ -65,22 +65,19 @@ def _delete(session: Session, stream: Stream, version: Version, who: str) -> Non
 
 def _needed(session: Session, stream: Stream) -> dict[int, str]:
     """The versions whose weights must stay, and why. The stream's row must be locked."""
-    parents = session.execute(
-        select(Cycle.parent, Cycle.id).where(
-            Cycle.stream_id == stream.id, Cycle.state.in_(ACTIVE), Cycle.parent.is_not(None)
-        )
+    cycles = session.execute(
+        select(Cycle.parent, Cycle.id).where(Cycle.stream_id == stream.id, Cycle.state.in_(ACTIVE))
     )
     reruns = session.execute(
         select(Version.parent, Rerun.id)
         .join(Rerun, (Rerun.stream_id == Version.stream_id) & (Rerun.version == Version.version))
-        .where(
-            Rerun.stream_id == stream.id,
-            Rerun.state.in_(_UNFINISHED),
-            Version.parent.is_not(None),
-        )
+        .where(Rerun.stream_id == stream.id, Rerun.state.in_(_UNFINISHED))
     )
-    found = {parent: f"rerun {rerun} begins from it" for parent, rerun in reruns}
-    found |= {parent: f"cycle {cycle} begins from it" for parent, cycle in parents}
+    begun = [
+        *((parent, f"rerun {rerun}") for parent, rerun in reruns),
+        *((parent, f"cycle {cycle}") for parent, cycle in cycles),
+    ]
+    found = {parent: f"{who} begins from it" for parent, who in begun if parent is not None}
     for alias in aliases.of_stream(session, stream):
         found[alias.version] = f"alias {alias.name} points at it"
     return found

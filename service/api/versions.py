@@ -11,7 +11,7 @@ from service.deps import DatabaseDep
 from service.openapi import refusals
 from service.params import PageSize, PageToken, StreamName, VersionNumber, key_of
 from service.schemas.common import Page, page_of
-from service.schemas.versions import VersionShape
+from service.schemas.versions import VersionRecord, VersionShape
 from store import aliases, retention, streams, versions
 from store.engine import Session
 from store.errors import Conflict, NotFound
@@ -38,13 +38,15 @@ def list_versions(
     return page_of(page, lambda version: VersionShape.of(version, row, names[version.version]))
 
 
-@router.get("/{version}", responses=refusals(NotFound), summary="One version")
-def get_version(stream: StreamName, version: VersionNumber, database: DatabaseDep) -> VersionShape:
+@router.get(
+    "/{version}", responses=refusals(NotFound), summary="One version, with what it was made from"
+)
+def get_version(stream: StreamName, version: VersionNumber, database: DatabaseDep) -> VersionRecord:
     with database.begin() as session:
         row = streams.get(session, stream)
         found = versions.get(session, row, version)
         names = _names(session, row)
-    return VersionShape.of(found, row, names[version])
+    return VersionRecord.whole(found, row, names[version])
 
 
 @router.delete(

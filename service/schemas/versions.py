@@ -9,9 +9,65 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from service.schemas.common import spelled
+from service.schemas.unlearning import MaskShape
 from store.classes import of_version
 from store.models import Stream, Version
 from store.states import VersionState
+
+
+class ChunkInput(BaseModel):
+    """A chunk that a cycle learned from, and the bytes that it was then."""
+
+    chunk: str
+    digest: str = Field(description="Of the payload as it was sent")
+    file: str = Field(description="Of the canonical chunk file")
+
+
+class ParentInput(BaseModel):
+    """The version that a cycle began from."""
+
+    version: int
+    digest: str = Field(description="Of its weights")
+
+
+class InputsShape(BaseModel):
+    """All that the weights follow from: the same again gives the same bits on the same machine."""
+
+    new: list[ChunkInput]
+    past: list[ChunkInput] = Field(description="Chunks of earlier cycles, of which it replayed")
+    replay_digest: str | None = Field(description="Names the images that were replayed")
+    parent: ParentInput | None
+    seed: int | None
+    libraries: dict[str, str]
+    config: dict[str, Any] = Field(description="Architecture, classes, recipe, unlearning, replay")
+
+    @classmethod
+    def of(cls, version: Version) -> InputsShape | None:
+        """Null: made before this was kept."""
+        kept = version.inputs
+        if kept is None:
+            return None
+        return cls(
+            new=[_chunk(chunk) for chunk in kept.get("new", ())],
+            past=[_chunk(chunk) for chunk in kept.get("past", ())],
+            replay_digest=(version.replayed or {}).get("sha256"),
+            parent=_parent(kept.get("parent")),
+            seed=version.environment.get("seed"),
+            libraries=version.environment.get("libraries", {}),
+            config=kept.get("config", {}),
+        )
+
+
+def _chunk(kept: dict[str, str]) -> ChunkInput:
+    return ChunkInput(
+        chunk=kept["chunk"], digest=spelled(kept["digest"]), file=spelled(kept["file"])
+    )
+
+
+def _parent(kept: dict[str, Any] | None) -> ParentInput | None:
+    if kept is None:
+        return None
+    return ParentInput(version=kept["version"], digest=spelled(kept["digest"]))
 
 
 class VersionShape(BaseModel):
@@ -34,7 +90,8 @@ class VersionShape(BaseModel):
         description="What was learned again: {kind, images, sha256}, how many images of earlier"
         " chunks and a digest that names them; null: made before this was recorded"
     )
-    unlearning: dict[str, Any] | None
+    unlearning: dict[str, Any] | None = Field(description="What was reset; null: nothing")
+    mask: MaskShape | None = Field(description="Its bits are at `…/unlearning/mask`")
     environment: dict[str, Any] = Field(
         description="Seed, threads, precision, libraries; seconds and FLOPs by purpose"
     )
@@ -59,9 +116,23 @@ class VersionShape(BaseModel):
             aliases=list(aliases),
             verdict=version.verdict,
             unlearning=version.unlearning,
+            mask=MaskShape.of(version),
             environment=version.environment,
             digest=spelled(version.digest),
             bytes=version.size_bytes,
             created_at=version.created_at,
             served_at=version.served_at,
         )
+
+
+class VersionRecord(VersionShape):
+    """A version with what it was made from."""
+
+    inputs: InputsShape | None = Field(
+        description="What `lure reproduce` starts from; null: made before this was kept"
+    )
+
+    @classmethod
+    def whole(cls, version: Version, stream: Stream, aliases: Sequence[str]) -> VersionRecord:
+        shown = VersionShape.of(version, stream, aliases)
+        return cls(**dict(shown), inputs=InputsShape.of(version))

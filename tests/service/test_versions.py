@@ -36,7 +36,34 @@ def test_a_version_shows_what_it_replayed_and_the_classes_that_it_knows(
     second, first = plane.client.get(url).json()["items"]
     assert (first["classes"], first["replayed"]) == (["0", "1"], None)
     assert (second["classes"], second["replayed"]) == (["0"], replayed)
-    assert plane.client.get(f"{url}/2").json() == second
+    assert plane.client.get(f"{url}/2").json() == second | {"inputs": None}
+
+
+def test_a_version_shows_what_it_was_made_from(plane: Plane, row: Stream) -> None:
+    chunk = {"chunk": "chk_1", "digest": "aa", "file": "bb"}
+    inputs = {
+        "config": {"architecture": "resnet20s"},
+        "new": [chunk],
+        "past": [],
+        "parent": {"version": 1, "digest": "cc"},
+    }
+    create_version(
+        plane.database,
+        row,
+        inputs=inputs,
+        replayed={"kind": "full", "images": 40, "sha256": "9f86d0"},
+        environment={"seed": 7, "libraries": {"torch": "2.0"}},
+    )
+    shown = plane.client.get(f"/v1/streams/{row.name}/versions/1").json()["inputs"]
+    assert shown == {
+        "new": [{"chunk": "chk_1", "digest": "sha256:aa", "file": "sha256:bb"}],
+        "past": [],
+        "replay_digest": "9f86d0",
+        "parent": {"version": 1, "digest": "sha256:cc"},
+        "seed": 7,
+        "libraries": {"torch": "2.0"},
+        "config": {"architecture": "resnet20s"},
+    }
 
 
 def test_versions_come_newest_first(plane: Plane, row: Stream) -> None:
