@@ -10,7 +10,7 @@ from sqlalchemy import Integer, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from store.models import Rerun, Stream, Version, new_id
+from store.models import Cycle, Rerun, Stream, Version, new_id
 from store.reruns import COUNTERFACTUAL, REPRODUCE
 from store.states import RerunState
 
@@ -19,18 +19,19 @@ _AT_ONCE = 100
 
 
 def add_due(session: Session) -> int:
-    """Queue the counterfactuals that streams' policies ask for and that are not there yet.
+    """Queue the counterfactuals that are asked for and not there yet.
 
     Every version whose number is a multiple of `every`, that has a parent and kept its inputs, is
-    run again once by each of `methods` but its own.
+    run again once by each of `methods` but its own. The policy is that under which it was made:
+    one that is changed today makes nothing of the past due.
 
     Returns:
         How many were queued.
     """
-    asked = Stream.policies["counterfactual"]
+    asked = func.coalesce(Cycle.settings["policies"], Stream.policies)["counterfactual"]
     every = func.nullif(asked["every"].astext.cast(Integer), 0)
     listed = func.jsonb_array_elements_text(asked["methods"])
-    method = listed.table_valued("value", with_ordinality="place").lateral()
+    method = listed.table_valued("value", with_ordinality="place").render_derived()
     known = select(Rerun.id).where(
         Rerun.stream_id == Version.stream_id,
         Rerun.version == Version.version,
@@ -40,7 +41,8 @@ def add_due(session: Session) -> int:
     due = (
         select(Version.stream_id, Version.version, method.c.value)
         .join(Stream, Stream.id == Version.stream_id)
-        .join(method, true())
+        .join(Cycle, Cycle.id == Version.cycle_id)
+        .join(method.lateral(), true())
         .where(Version.version % every == 0, Version.parent.is_not(None))
         .where(Version.inputs.is_not(None), Version.strategy != method.c.value, ~known.exists())
         .order_by(Version.stream_id, Version.version, method.c.place)
