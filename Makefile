@@ -64,7 +64,7 @@ bench: $(READY) ## the benchmarks; results belong into benchmarks/README.md
 	@$(BIN)/python benchmarks/freshness.py
 
 pins: $(READY) ## print the installed versions, for constraints.txt
-	@$(BIN)/python -m pip freeze --exclude-editable --all | grep -viE '^(nvidia|cuda|triton)'
+	@$(BIN)/python -m pip freeze --exclude-editable --all | grep -viE '^(nvidia|cuda|triton=)'
 
 clean: ## remove what can be made again (not ./lure-data)
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

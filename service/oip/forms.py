@@ -31,7 +31,7 @@ class Form:
         return len(shape) == 4 and [-1, *shape[1:]] == self.shape(spec)
 
 
-# a shape that fits two of them, as 3 x 3 pixels of three colours do, is taken by the first
+# no shape fits two of them: an image is eight pixels high at least
 FORMS = (
     Form("images", UINT8, "CHW"),
     Form("images_nhwc", UINT8, "HWC"),
