@@ -12,6 +12,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from service.answered import Answers
 from service.oip.statistics import Statistics
 from service.queue import Queue
 from service.settings import ServiceSettings
@@ -44,6 +45,10 @@ async def _statistics(connection: HTTPConnection) -> Statistics:
     return cast(Statistics, connection.app.state.statistics)
 
 
+async def _answers(connection: HTTPConnection) -> Answers:
+    return cast(Answers, connection.app.state.answers)
+
+
 async def _checks(connection: HTTPConnection) -> CapacityLimiter:
     return cast(CapacityLimiter, connection.app.state.checks)
 
@@ -52,6 +57,7 @@ SettingsDep = Annotated[ServiceSettings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 BlobsDep = Annotated[Blobs, Depends(_blobs)]
 QueueDep = Annotated[Queue, Depends(_queue)]
+AnswersDep = Annotated[Answers, Depends(_answers)]
 ChecksDep = Annotated[CapacityLimiter, Depends(_checks)]
 WatchDep = Annotated[Watch, Depends(_watch)]
 StatisticsDep = Annotated[Statistics, Depends(_statistics)]

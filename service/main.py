@@ -11,11 +11,13 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from service import metrics, openapi, problems
+from service.answered import Answers
 from service.api import (
     aliases,
     chunks,
     cycles,
     events,
+    feedback,
     health,
     inference_v2,
     models_v2,
@@ -42,6 +44,7 @@ _ROUTERS = (
     unlearning.router,
     aliases.router,
     predictions.router,
+    feedback.router,
     inference_v2.router,
     models_v2.router,
     events.router,
@@ -88,5 +91,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened.push_async_callback(watch.stop)
         app.state.database, app.state.blobs = database, blobs
         app.state.queue, app.state.watch = queue, watch
+        app.state.answers = Answers(database, blobs, watch.recorder)
         app.state.checks = anyio.CapacityLimiter(_CHECKS)
         yield
