@@ -1,47 +1,65 @@
-"""Keeps the record of a running cycle: stages, progress, and the state to go on from."""
+"""Keeps the record of what the core runs: stages, progress, and the state to go on from."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from lure_core.cycle import Progress
-from store import cycles
 from store.blobs import KEEP_RESUME_S
 from store.engine import Session
 from store.failpoint import failpoint
-from store.models import Stream
 from store.states import Stage
 from worker.context import Context
 from worker.errors import Interrupted
 from worker.figures import storable
-from worker.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
 _REPORT_EVERY_S = 0.2  # epochs of a small stream last milliseconds
 
 
+class Ledger(Protocol):
+    """Where it is written, behind the fence of a claim."""
+
+    @property
+    def kind(self) -> str:
+        """What is run, as failpoints name it."""
+
+    def enter(self, session: Session, stage: Stage) -> None:
+        """A stage begins."""
+
+    def report(
+        self, session: Session, progress: dict[str, Any], *, resume_digest: str | None
+    ) -> None:
+        """How far the stage is, and the resume state if one was stored."""
+
+
 @dataclass
 class Record:
-    """Writes what a cycle tells of itself, behind its fence.
+    """Writes what the core tells of itself into a ledger.
 
     Called by the core as each stage begins and after every epoch. A resume state is stored as each
     stage begins and every `resume_every_s` of the relearning; not at the first call, before which
     nothing was done that is not known already.
 
+    Attributes:
+        context: The store and the clocks.
+        ledger: What to write into.
+        check: Asked at every call; raises `Interrupted` where the work is to stop.
+
     Raises (each method):
-        FenceLost: The cycle was handed to another worker.
-        Interrupted: The worker is told to stop; the state of this moment is stored.
+        FenceLost: The work was handed to another worker.
+        Interrupted: It is to stop; the state of this moment is stored.
         DatabaseAway: For longer than the worker's patience.
     """
 
     context: Context
-    claim: cycles.Claim
-    stream: Stream
-    heartbeat: Heartbeat
+    ledger: Ledger
+    check: Callable[[], None]
     _stage: Stage | None = None
     _has_news: bool = False
     _saved_at: float = field(default_factory=time.monotonic)
@@ -49,26 +67,26 @@ class Record:
 
     def enter(self, stage: Stage) -> None:
         """Begin a stage that the core knows nothing of."""
-        self.heartbeat.check()
+        self.check()
         self._enter(stage, None, None)
-        failpoint(f"cycle.{stage}")
+        failpoint(f"{self.ledger.kind}.{stage}")
 
     def __call__(self, progress: Progress) -> None:
-        """Hear of the cycle."""
+        """Hear of the core."""
         stage = Stage(progress.stage)
-        self._check(progress)
+        self._save_if_stopped(progress)
         if stage is not self._stage:
             resume = self._save(progress) if self._has_news else None
             self._enter(stage, _shown(progress), resume)
             self._has_news = True
-            failpoint(f"cycle.{stage}")
+            failpoint(f"{self.ledger.kind}.{stage}")
         else:
             self._report(progress)
-            failpoint(f"cycle.{stage}.epoch")
+            failpoint(f"{self.ledger.kind}.{stage}.epoch")
 
-    def _check(self, progress: Progress) -> None:
+    def _save_if_stopped(self, progress: Progress) -> None:
         try:
-            self.heartbeat.check()
+            self.check()
         except Interrupted:
             if self._has_news:
                 self._transact_report(_shown(progress), self._save(progress))
@@ -82,18 +100,16 @@ class Record:
 
     def _enter(self, stage: Stage, shown: dict[str, Any] | None, resume: str | None) -> None:
         def write(session: Session) -> None:
-            cycles.enter(session, self.stream, self.claim, stage)
+            self.ledger.enter(session, stage)
             if shown is not None:
-                cycles.report(session, self.stream, self.claim, shown, resume_digest=resume)
+                self.ledger.report(session, shown, resume_digest=resume)
 
         self.context.transact(write)
         self._stage = stage
 
     def _transact_report(self, shown: dict[str, Any], resume: str | None) -> None:
         self.context.transact(
-            lambda session: cycles.report(
-                session, self.stream, self.claim, shown, resume_digest=resume
-            )
+            lambda session: self.ledger.report(session, shown, resume_digest=resume)
         )
         self._reported_at = time.monotonic()
 

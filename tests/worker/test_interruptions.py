@@ -30,9 +30,9 @@ process_next(context, int(sys.argv[1]))
 
 ENDLESS = """
 import threading
-from worker import pipeline
+from worker import resuming
 
-pipeline.run_cycle = lambda *_: (context.stop.tell(), threading.Event().wait())
+resuming.run_cycle = lambda *_: (context.stop.tell(), threading.Event().wait())
 """
 
 

@@ -1,0 +1,38 @@
+"""Runs the core from where an earlier worker left off."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from lure_core.cycle import CycleResult, Progress, Start, run_cycle
+from lure_core.errors import BadCheckpoint
+from store.errors import BlobDamaged, BlobMissing
+from worker.context import Context
+from worker.loading import Task
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    context: Context, task: Task, resume_digest: str | None, record: Callable[[Progress], None]
+) -> CycleResult:
+    """Go on from the resume state, if there is one that fits; begin anew otherwise."""
+    resume = _resume_state(context, resume_digest)
+    try:
+        return run_cycle(Start(task.parent, resume), task.data, task.config, record)
+    except BadCheckpoint as misfit:
+        if resume is None:
+            raise
+        log.warning("beginning anew: %s", misfit, extra={"resume_state": resume_digest})
+    return run_cycle(Start(task.parent, None), task.data, task.config, record)
+
+
+def _resume_state(context: Context, digest: str | None) -> bytes | None:
+    if digest is None:
+        return None
+    try:
+        return context.patiently(lambda: context.blobs.read(digest))
+    except (BlobMissing, BlobDamaged) as lost:
+        log.warning("beginning anew: %s", lost)
+        return None
