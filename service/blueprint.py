@@ -14,9 +14,10 @@ from lure_core.errors import ConfigError, UnknownArchitecture
 from lure_core.policies import POLICIES
 from lure_core.section import Section
 from service.errors import Fault, Invalid
-from service.schemas.streams import NewStream
+from service.schemas.streams import NewStream, StreamPatch
 from store.classes import MAX_CLASSES
 from store.models import Stream
+from store.streams import Settings
 
 OPEN = "open"
 _ANY_INPUT = {"channels": 3, "height": 32, "width": 32}  # to judge each member by itself
@@ -49,10 +50,82 @@ def stream_of(wanted: NewStream, *, packages: Collection[str] = ()) -> Stream:
         policies=_policies(wanted.policies, faults, bases={Unlearn.section: unlearn}),
         seed=recipe.get("seed", 0),
     )
+    _refuse(faults)
+    return stream
+
+
+def changed(stream: Stream, patch: StreamPatch) -> Settings:
+    """A stream's settings with a JSON merge patch (RFC 7396) applied, checked as at its creation.
+
+    A member of null goes back to its default, or is null where that is a value. A recipe's name
+    replaces the whole recipe, and unlearning where the patch does not speak of it.
+
+    Raises:
+        Invalid: Something is unknown, out of its range, or cannot be changed any more.
+    """
+    faults: list[Fault] = []
+    for name in patch.model_extra or {}:
+        if name in NewStream.model_fields:
+            faults.append(Fault(f"/{name}", "is fixed for good; make another stream"))
+        else:
+            _known([name], StreamPatch.model_fields, "", faults)
+    recipe, policies = stream.recipe, stream.policies
+    if "recipe" in patch.model_fields_set:
+        recipe, unlearn = _changed_recipe(recipe, patch.recipe, faults)
+        policies = policies | ({Unlearn.section: unlearn} if unlearn else {})
+    if "policies" in patch.model_fields_set:
+        policies = _changed_policies(policies, patch.policies, faults)
+    _refuse(faults)
+    return Settings(recipe, policies)
+
+
+def _changed_recipe(
+    current: dict[str, Any], wanted: Any, faults: list[Fault]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    if isinstance(wanted, Mapping) and "name" not in wanted:
+        return _merged(Recipe, current, wanted, "/recipe", faults), {}
+    return _recipe(wanted, faults)
+
+
+def _changed_policies(current: dict[str, Any], wanted: Any, faults: list[Fault]) -> dict[str, Any]:
+    if not isinstance(wanted, Mapping | None):
+        faults.append(Fault("/policies", "must be an object"))
+        return {}
+    values = dict.fromkeys(POLICIES) if wanted is None else wanted
+    _known(values, POLICIES, "/policies", faults)
+    return current | {
+        name: _merged(cls, current.get(name, {}), values[name], f"/policies/{name}", faults)
+        for name, cls in POLICIES.items()
+        if name in values
+    }
+
+
+def _merged(
+    cls: type[Section], current: Mapping[str, Any], patch: Any, pointer: str, faults: list[Fault]
+) -> dict[str, Any]:
+    """The section with the patch applied."""
+    if not isinstance(patch, Mapping):
+        return _section(cls, {} if patch is None else patch, pointer, faults)
+    gone = {name for name, value in patch.items() if value is None and _has_default(cls, name)}
+    base = {name: value for name, value in current.items() if name not in gone}
+    values = {name: value for name, value in patch.items() if name not in gone}
+    return _section(cls, values, pointer, faults, base=base)
+
+
+def _has_default(cls: type[Section], name: str) -> bool:
+    """Whether null means the member's default: it is known, and null is none of its values."""
+    try:
+        cls.from_dict({name: None})
+    except ConfigError:
+        return name in {field.name for field in fields(cls)}  # type: ignore[arg-type]
+    return False
+
+
+def _refuse(faults: list[Fault]) -> None:
+    """Raise Invalid for all faults at once, if there are any."""
     if faults:
         first = faults[0]
         raise Invalid(f"{first.pointer or 'the body'}: {first.detail}", faults)
-    return stream
 
 
 def _architecture(

@@ -72,6 +72,7 @@ def _begin(session: Session, stream: Stream) -> Cycle | None:
         stream_id=stream.id,
         state=CycleState.QUEUED,
         strategy=LEARN if parent is None else stream.policies["unlearn"]["strategy"],
+        settings={"recipe": stream.recipe, "policies": stream.policies},
         parent=champion,
         replay=[chunk.id for chunk in chunks.learned(session, stream)],
         seed=stream.seed,

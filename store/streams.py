@@ -1,15 +1,18 @@
-"""Streams: made once, locked by whoever changes what hangs on them."""
+"""Streams: locked by whoever changes them, or what hangs on them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from store import events
-from store.errors import AlreadyExists, NotFound
+from store.errors import AlreadyExists, Conflict, NotFound
 from store.locks import locked
 from store.models import Json, Stream
 from store.pages import Page, fetch
@@ -49,6 +52,43 @@ def lock(session: Session, stream_id: int) -> Stream:
 def page(session: Session, *, size: int, before: int | None = None) -> Page[Stream]:
     """Streams, newest first."""
     return fetch(session, select(Stream), Stream.id, size=size, before=before)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What of a stream can be changed."""
+
+    recipe: Json
+    policies: Json
+
+
+def change(session: Session, stream: Stream, wanted: Settings, *, who: str) -> None:
+    """Give the stream other settings; cycles that have begun keep theirs. The row must be locked.
+
+    Raises:
+        Conflict: The hold-out is to change though images have their roles already.
+    """
+    before = Settings(stream.recipe, stream.policies)
+    if _spelled(wanted) == _spelled(before):
+        return
+    if stream.next_position > 1 and _holdout(wanted) != _holdout(before):
+        raise Conflict(
+            "policies.holdout is fixed once there is a chunk: an image keeps its role for life,"
+            " or what was learned from would be judged by"
+        )
+    stream.recipe, stream.policies = wanted.recipe, wanted.policies
+    stream.seed = wanted.recipe.get("seed", stream.seed)
+    stream.revision += 1
+    events.note(session, "stream.changed", stream, revision=stream.revision, who=who)
+
+
+def _spelled(settings: Settings) -> str:
+    """As the row keeps it, where a tuple and a list are the same."""
+    return json.dumps(asdict(settings), sort_keys=True)
+
+
+def _holdout(settings: Settings) -> Any:
+    return settings.policies.get("holdout")
 
 
 def every(session: Session) -> Sequence[Stream]:

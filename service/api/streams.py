@@ -1,31 +1,35 @@
-"""Streams: made once, then read."""
+"""Streams: made, read, and their settings changed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from typing import Annotated
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Response
 from starlette.responses import JSONResponse
 
 from service import blueprint, idempotency
 from service.bounded import JsonRoute
 from service.deps import DatabaseDep, SettingsDep
+from service.errors import PreconditionRequired
 from service.idempotency import KeyDep
 from service.openapi import JSON_BODY, refusals
 from service.params import PageSize, PageToken, StreamName, key_of
+from service.preconditions import Preconditions, etag
 from service.schemas.common import Page, page_of
-from service.schemas.streams import NewStream, StreamShape
+from service.schemas.streams import NewStream, StreamPatch, StreamShape
 from store import aliases, answers, replicas, streams
-from store.engine import Database
-from store.errors import AlreadyExists, KeyReused, NotFound
+from store.engine import Database, Session
+from store.errors import AlreadyExists, Conflict, KeyReused, NotFound, PreconditionFailed
 from store.models import Answer, Stream
 from store.settings import StoreSettings
 
 router = APIRouter(prefix="/v1/streams", tags=["streams"], route_class=JsonRoute)
 
 _SCOPE = "POST /v1/streams"
+_WHO = "api"  # the key's name, once there are keys
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +57,9 @@ def create_stream(
             return idempotency.response(earlier, replayed=True)
         raise
     log.info("stream created", stream=wanted.name)
-    return idempotency.response(answer, replayed=False)
+    response = idempotency.response(answer, replayed=False)
+    response.headers["etag"] = etag(stream.revision)
+    return response
 
 
 @router.get("", responses=refusals(), summary="All streams, newest first")
@@ -71,11 +77,47 @@ def list_streams(
 
 
 @router.get("/{stream}", responses=refusals(NotFound), summary="One stream")
-def get_stream(stream: StreamName, database: DatabaseDep, settings: SettingsDep) -> StreamShape:
+def get_stream(
+    stream: StreamName, database: DatabaseDep, settings: SettingsDep, response: Response
+) -> StreamShape:
+    """Its ETag is that of recipe and policies, which can be changed."""
     with database.begin() as session:
         row = streams.get(session, stream)
-        champion = aliases.version_of(session, row.id, aliases.CHAMPION)
-        serving = replicas.of_stream(session, row, stale_s=settings.stale_s)
+        shape = _shape(session, row, settings)
+    response.headers["etag"] = etag(row.revision)
+    return shape
+
+
+@router.patch(
+    "/{stream}",
+    responses=refusals(NotFound, Conflict, PreconditionFailed, PreconditionRequired, *JSON_BODY),
+    summary="Change a stream's recipe or policies",
+)
+def change_stream(
+    stream: StreamName,
+    patch: StreamPatch,
+    seen: Annotated[Preconditions, Depends()],
+    database: DatabaseDep,
+    settings: SettingsDep,
+    response: Response,
+) -> StreamShape:
+    """A JSON merge patch, with `If-Match` and the stream's ETag.
+
+    A cycle that has begun keeps what it began with; the next one has the change.
+    """
+    with database.begin() as session:
+        row = streams.lock(session, streams.get(session, stream).id)
+        seen.check(row.revision, f"stream {stream}")
+        streams.change(session, row, blueprint.changed(row, patch), who=_WHO)
+        shape = _shape(session, row, settings)
+    log.info("stream settings", stream=stream, revision=row.revision)
+    response.headers["etag"] = etag(row.revision)
+    return shape
+
+
+def _shape(session: Session, row: Stream, settings: StoreSettings) -> StreamShape:
+    champion = aliases.version_of(session, row.id, aliases.CHAMPION)
+    serving = replicas.of_stream(session, row, stale_s=settings.stale_s)
     return StreamShape.of(row, champion, serving)
 
 

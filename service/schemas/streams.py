@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from lure_core.policies import POLICIES
 from lure_core.presets import PRESETS
 from service.params import NAME
 from store.models import Stream
@@ -68,8 +69,28 @@ class NewStream(BaseModel):
         f" {', '.join(PRESETS)}; as the member `name` it can be overruled by others, where `epochs`"
         " is the full number of which the recipe takes its share",
     )
+    policies: Loose = Field(None, description=f"{{{', '.join(POLICIES)}}}; each has a default")
+
+
+class StreamPatch(BaseModel):
+    """A JSON merge patch; what it does not name stays as it is."""
+
+    model_config = ConfigDict(
+        extra="allow",  # so that a member that is unknown, or fixed, is refused in better words
+        json_schema_extra={
+            "examples": [
+                {"policies": {"gate": {"mode": "manual"}}},
+                {"policies": {"feedback": {"enabled": False}, "counterfactual": {"every": 5}}},
+                {"recipe": {"epochs": 30}},
+            ]
+        },
+    )
+
+    recipe: Loose = Field(None, description="Members to change; or the name of a recipe; or null")
     policies: Loose = Field(
-        None, description="{trigger, replay, unlearn, gate, holdout}; each has a default"
+        None,
+        description="Members to change, by policy; null goes back to the default, or is null where"
+        " that is a value, as in gate.per_class",
     )
 
 
