@@ -62,14 +62,19 @@ def calibration_error(confidence_N: Tensor, right_N: Tensor, bins: int = ECE_BIN
     """
     confidence = confidence_N.cpu().double()  # in this order: mps has no float64
     right = right_N.cpu().double()
-    gap = _sums(confidence - right, _bin_of(confidence, bins), bins)
+    gap = _sums(confidence - right, bin_of(confidence, bins), bins)
     return float(gap.abs().sum() / len(confidence))
+
+
+def bin_of(confidence_N: Tensor, bins: int = ECE_BINS) -> Tensor:
+    """The number of the bin that each confidence lies in, 0…bins-1."""
+    return (confidence_N * bins).ceil().long().sub_(1).clamp_(0, bins - 1)
 
 
 def reliability(confidence_N: Tensor, right_N: Tensor, bins: int = ECE_BINS) -> tuple[Bin, ...]:
     """The bins of `calibration_error`, for a reliability diagram (arXiv 1706.04599, fig. 1)."""
     confidence = confidence_N.cpu().double()
-    bin_N = _bin_of(confidence, bins)
+    bin_N = bin_of(confidence, bins)
     sums = (confidence, right_N.cpu().double())
     sure, right = (_sums(values, bin_N, bins).tolist() for values in sums)
     counts = torch.bincount(bin_N, minlength=bins).tolist()
@@ -137,10 +142,6 @@ def _figures(logits_NK: Tensor, labels_N: Tensor, bins: int) -> dict[str, Any]:
         "nll": _nll(logits, labels),
         "bins": [asdict(bin_) for bin_ in reliability(confidence, right, bins)],
     }
-
-
-def _bin_of(confidence_N: Tensor, bins: int) -> Tensor:
-    return (confidence_N * bins).ceil().long().sub_(1).clamp_(0, bins - 1)
 
 
 def _sums(values_N: Tensor, bin_N: Tensor, bins: int) -> Tensor:

@@ -14,7 +14,7 @@ from lure_core.cycle import Checkpoint, CycleData
 from lure_core.rng import derive_seed
 from store import chunks, cycles, streams, versions
 from store.engine import Session
-from store.models import Chunk, Cycle, Stream, Version
+from store.models import Chunk, Cycle, Json, Stream, Version
 from worker.context import Context
 from worker.device import use_threads
 
@@ -28,6 +28,24 @@ class Work:
     new: Sequence[Chunk]
     past: Sequence[Chunk]
     parent: Version | None
+
+    @property
+    def chunks(self) -> list[str]:
+        """The ids of all its chunks, oldest first, as the core has their data."""
+        return [chunk.id for chunk in (*self.past, *self.new)]
+
+    @property
+    def policies(self) -> Json:
+        """Those that the cycle began with; the stream's where it began before they were kept."""
+        return self._began_with.get("policies", self.stream.policies)
+
+    @property
+    def recipe(self) -> Json:
+        return self._began_with.get("recipe", self.stream.recipe)
+
+    @property
+    def _began_with(self) -> dict[str, Json]:
+        return self.cycle.settings or {}
 
 
 @dataclass(frozen=True)
@@ -79,11 +97,11 @@ def load(context: Context, claim: cycles.Claim, work: Work) -> Task:
         classes=tuple(stream.classes),
         input=spec,
         normalisation=_normalisation(context, claim, stream, new),
-        recipe=Recipe.from_dict(stream.recipe),
-        unlearn=Unlearn.from_dict(stream.policies["unlearn"]),
+        recipe=Recipe.from_dict(work.recipe),
+        unlearn=Unlearn.from_dict(work.policies["unlearn"]),
         seed=derive_seed(work.cycle.seed, work.cycle.ordinal),
         device=context.settings.device,
-        replay=Replay.from_dict(stream.policies["replay"]),
+        replay=Replay.from_dict(work.policies["replay"]),
         resident_mib=context.settings.resident_mib,
     )
     use_threads(context.settings.threads, config)

@@ -15,9 +15,11 @@ from store.failpoint import failpoint
 from store.states import Stage
 from worker import loading, promotion
 from worker.attending import attend
+from worker.candidate import Candidate, save
 from worker.context import Context
 from worker.cycle_claim import CycleLedger, hold
 from worker.heartbeat import Heartbeat
+from worker.measures import measure
 from worker.progress import Record
 from worker.resuming import run
 
@@ -50,17 +52,17 @@ def _learn(context: Context, claim: cycles.Claim, heartbeat: Heartbeat) -> None:
 
     # prequential, unlearn, relearn, evaluate
     result = run(context, task, work.cycle.resume_digest, record)
+    measures = measure(context, work, task, result)
 
     record.enter(Stage.SAVE)
-    stored = promotion.save(context, result.checkpoint)
+    stored = save(context, result)
 
     record.enter(Stage.GATE)
-    candidate = promotion.Candidate(claim, work.cycle, result, stored)
-    judge = partial(promotion.judge, context, work, task, result)
-    verdict = judge()
+    candidate = Candidate(claim, work, task, result, measures, stored)
+    verdict = promotion.judge(context, candidate)
 
     record.enter(Stage.PROMOTE)
     while not promotion.promote(context, candidate, verdict):
-        verdict = judge()  # the champion was moved meanwhile
+        verdict = promotion.judge(context, candidate)  # the champion was moved meanwhile
     failpoint("cycle.promoted")
     log.info("cycle done: %s", verdict.outcome, extra={"cycle": claim.cycle_id})

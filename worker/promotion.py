@@ -1,19 +1,20 @@
-"""Stages save, gate and promote: the bytes first, then one transaction."""
+"""Stages gate and promote: judge beside the champion, then write everything in one transaction."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
 
 from lure_core import cycle as core
+from lure_core import policies
 from lure_core.checkpoint import restore
-from lure_core.cycle import Checkpoint, CycleResult
+from lure_core.cycle import CycleResult
 from store import aliases, cycles, events, streams, versions
 from store.engine import Session
-from store.models import Cycle, Stream, Version
-from store.states import VersionState
-from worker import gate, loading
+from store.models import Stream, Version
+from worker import gate, loading, version_row
+from worker.candidate import Candidate
 from worker.context import Context
 from worker.figures import storable
 
@@ -21,51 +22,33 @@ WHO = "gate"  # in the history of the aliases
 
 
 @dataclass(frozen=True)
-class Stored:
-    """Where a checkpoint's bytes lie."""
+class Champion:
+    """What is served, and the ids of the chunks that it had learned."""
 
-    weights_digest: str
-    sidecar_digest: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What a cycle has made and would have served."""
-
-    claim: cycles.Claim
-    cycle: Cycle
-    result: CycleResult
-    stored: Stored
+    version: Version
+    learned: frozenset[str]
 
 
-def save(context: Context, checkpoint: Checkpoint) -> Stored:
-    """Store the bytes; no row names them yet."""
-    sidecar = json.dumps(checkpoint.sidecar, sort_keys=True).encode()
-    put = context.blobs.put_bytes
-    return Stored(
-        weights_digest=context.patiently(lambda: put(checkpoint.weights)),
-        sidecar_digest=context.patiently(lambda: put(sidecar)),
-        size_bytes=len(checkpoint.weights),
-    )
-
-
-def judge(
-    context: Context, work: loading.Work, task: loading.Task, result: CycleResult
-) -> gate.Verdict:
-    """Compare with the champion of this moment, scored on the same images as the candidate."""
+def judge(context: Context, candidate: Candidate) -> gate.Verdict:
+    """Compare with the champion of this moment, asked about the same images as the candidate."""
+    work, task, result = candidate.work, candidate.task, candidate.result
     champion = context.transact(lambda session: _champion(session, work.stream))
-    answers = result.parent_answers
-    if champion is not None and champion.version != work.cycle.parent:
-        checkpoint = loading.read_version(context, champion)
-        answers = core.judge(checkpoint, task.data, task.config)
-    return gate.decide(
-        gate.Score.of(result.answers),
-        None if answers is None or champion is None else gate.Score.of(answers),
-        gate.Policy.of(work.stream.policies),
-        champion_version=None if champion is None else champion.version,
-        diverged=not _is_finite(result.checkpoint),
+    answers = None
+    if champion is not None:
+        answers = result.parent_answers
+        if champion.version.version != work.cycle.parent:
+            checkpoint = loading.read_version(context, champion.version)
+            answers = core.judge(checkpoint, task.data, task.config)
+    case = gate.Case(
+        candidate=result.answers,
+        champion=answers,
+        champion_version=None if champion is None else champion.version.version,
+        classes=task.config.classes,
+        chunks=work.chunks,
+        learned=frozenset() if champion is None else champion.learned,
+        diverged=not _is_finite(result),
     )
+    return gate.decide(case, policies.policy(policies.Gate, work.policies))
 
 
 def promote(context: Context, candidate: Candidate, verdict: gate.Verdict) -> bool:
@@ -86,8 +69,8 @@ def promote(context: Context, candidate: Candidate, verdict: gate.Verdict) -> bo
         champion = aliases.champion(session, stream)
         if verdict.champion_version != (champion and champion.version):
             return False
-        told = verdict.record(held=champion is not None and champion.hold)
-        version = versions.add(session, stream, _row(session, candidate, told))
+        told = storable(verdict.record(held=champion is not None and champion.hold))
+        version = versions.add(session, stream, version_row.make(candidate, told))
         cycle.verdict = told
         cycles.succeed(
             session,
@@ -104,47 +87,20 @@ def promote(context: Context, candidate: Candidate, verdict: gate.Verdict) -> bo
     return context.transact(write)
 
 
-def _is_finite(checkpoint: Checkpoint) -> bool:
-    """Whether all weights are numbers; reads the checkpoint as whoever serves it will."""
-    tensors = restore(checkpoint).state_dict().values()
-    return all(bool(tensor.isfinite().all()) for tensor in tensors)
-
-
-def _champion(session: Session, stream: Stream) -> Version | None:
+def _champion(session: Session, stream: Stream) -> Champion | None:
     number = aliases.version_of(session, stream.id, aliases.CHAMPION)
-    return None if number is None else versions.get(session, stream, number)
+    if number is None:
+        return None
+    version = versions.get(session, stream, number)
+    replayed = cycles.get(session, stream, version.cycle_id).replay
+    return Champion(version, frozenset((*replayed, *version.chunks)))
 
 
-def _row(session: Session, candidate: Candidate, verdict: dict[str, Any]) -> Version:
-    cycle, result, stored = candidate.cycle, candidate.result, candidate.stored
-    return Version(
-        cycle_id=cycle.id,
-        parent=cycle.parent,
-        ordinal=cycle.ordinal,
-        chunks=[chunk.id for chunk in cycles.of_cycle(session, cycle.id)],
-        replayed=result.replayed,
-        known_classes=len(result.checkpoint.sidecar["classes"]),
-        strategy=cycle.strategy,
-        state=VersionState.READY,
-        metrics=storable(
-            result.metrics.to_dict() | {"prequential_accuracy": result.prequential_accuracy}
-        ),
-        verdict=verdict,
-        unlearning=None if result.unlearn is None else storable(result.unlearn.to_dict()),
-        environment=result.environment
-        | {
-            "seed": result.checkpoint.sidecar.get("seed"),
-            "best_epoch": result.best_epoch,
-            "epochs": result.epochs,
-            "trained": result.trained,
-            "flops": result.flops,
-            "images_per_s": storable(result.images_per_s),
-            "timings": result.timings,
-        },
-        digest=stored.weights_digest,
-        sidecar_digest=stored.sidecar_digest,
-        size_bytes=stored.size_bytes,
-    )
+def _is_finite(result: CycleResult) -> bool:
+    """Whether all weights, as whoever serves them will read them, and answers are numbers."""
+    tensors = restore(result.checkpoint).state_dict().values()
+    answers = np.isfinite(result.answers.confidence_N)
+    return bool(answers.all()) and all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def _move_aliases(session: Session, stream: Stream, version: Version) -> None:

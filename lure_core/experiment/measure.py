@@ -9,11 +9,9 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 
-from lure_core import calibration, checkpoint, evaluate, precision, replay, robustness
+from lure_core import calibration, checkpoint, evaluate, masks, precision, replay, robustness
 from lure_core.config import CycleConfig, Normalisation
 from lure_core.data import Batches, Samples, collect, gather, rows_of, spans
 from lure_core.experiment.desk import Standing
@@ -58,7 +56,7 @@ def record(
     train, *earlier = accuracies(
         result.checkpoint, [_learned(told, config), *select], device=config.device
     )
-    overlap, chance = overlap_of(result, before)
+    overlap = _overlap(result, before)
     flops = _summed(result.flops, before)
     seen = told.parts
     assert train is not None
@@ -92,8 +90,8 @@ def record(
         generalisation_gap=train - result.metrics.accuracy,
         earlier=earlier,
         unlearn=_report(result),
-        mask_overlap=overlap,
-        mask_chance=chance,
+        mask_overlap=None if overlap is None else overlap.share,
+        mask_chance=None if overlap is None else overlap.by_chance,
         replayed_images=result.replayed["images"],
         calibration=None,
         robustness=None,
@@ -143,24 +141,6 @@ def steps(result: CycleResult, batch_size: int) -> int:
     return result.epochs * len(spans(round(result.trained / result.epochs), batch_size))
 
 
-def overlap_of(result: CycleResult, before: Standing | None) -> tuple[float | None, float | None]:
-    """See `Record.mask_overlap` and `Record.mask_chance`."""
-    report = result.unlearn
-    if report is None or report.mask is None or before is None or before.mask is None:
-        return None, None
-    if len(report.mask) != len(before.mask) or not report.reset:
-        return None, None
-    return overlap(report.mask, before.mask, report.counted)
-
-
-def overlap(
-    now: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8], counted: int
-) -> tuple[float, float]:
-    """Share of the bits of `now` that are set in `before` too, and the share by chance."""
-    both, ours, theirs = (int(np.unpackbits(bits).sum()) for bits in (now & before, now, before))
-    return both / ours, theirs / counted
-
-
 Served = tuple[nn.Module, Normalisation, Precision]
 
 
@@ -181,6 +161,12 @@ def _logits(served: Served, samples: Samples) -> tuple[Tensor, Tensor]:
     model, by, chosen = served
     batches = Batches(samples.to(chosen.device), by)
     return evaluate.logits(model, batches, precision=chosen).cpu(), samples.labels.cpu()
+
+
+def _overlap(result: CycleResult, before: Standing | None) -> masks.Overlap | None:
+    if result.unlearn is None or before is None:
+        return None
+    return masks.overlap(result.unlearn, before.mask)
 
 
 def _learned(told: Told, config: CycleConfig) -> Samples:

@@ -72,7 +72,7 @@ def test_a_stale_cycle_is_taken_over_and_its_first_worker_writes_nothing(
         with bench.database.begin() as session:
             cycles.hand_back(session, claim)
 
-    before(monkeypatch, "save", the_other_takes_over)
+    before(monkeypatch, "judge", the_other_takes_over)
     process_next(bench.context, stream.id)
     (cycle,) = bench.cycles(stream)
     assert (cycle.state, cycle.version, cycle.attempt) == (CycleState.RUNNING, None, 3)
@@ -108,7 +108,7 @@ def test_a_rollback_while_a_cycle_runs_is_not_overwritten(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = three_chunks(bench)
-    before(monkeypatch, "save", roll_back(bench, stream.name, hold=True))
+    before(monkeypatch, "judge", roll_back(bench, stream.name, hold=True))
     process_next(bench.context, stream.id)
     assert bench.read(aliases.version_of, stream.id, "champion") == 1
     verdict = bench.version(stream, 3).verdict
@@ -117,7 +117,7 @@ def test_a_rollback_while_a_cycle_runs_is_not_overwritten(
     assert bench.chunks(stream)[2].state is ChunkState.LEARNED
 
 
-@pytest.mark.parametrize("step", ["save", "promote"])
+@pytest.mark.parametrize("step", ["judge", "promote"])
 def test_a_champion_moved_meanwhile_is_the_one_judged_against(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

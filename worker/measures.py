@@ -1,0 +1,64 @@
+"""What is measured of a new version beside the figures that its cycle gives."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lure_core import masks
+from lure_core.calibration import Temperature
+from lure_core.cycle import CycleResult, calibrate
+from store.errors import BlobDamaged, BlobMissing
+from store.models import Version
+from worker.context import Context
+from worker.loading import Task, Work
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Figures of a version.
+
+    Attributes:
+        temperature: That would calibrate it, by the select images; recorded, not applied.
+        overlap: {version, share, by_chance}: how much of what was reset had been reset to make the
+            parent too; None where one of the two reset no single weights, or the head has grown.
+    """
+
+    temperature: Temperature | None
+    overlap: dict[str, Any] | None
+
+
+def measure(context: Context, work: Work, task: Task, result: CycleResult) -> Measures:
+    """Measure a version; it takes one pass over the select images."""
+    return Measures(
+        temperature=calibrate(result.checkpoint, task.data, task.config),
+        overlap=_overlap(context, work, result),
+    )
+
+
+def _overlap(context: Context, work: Work, result: CycleResult) -> dict[str, Any] | None:
+    parent = work.parent
+    if result.unlearn is None or parent is None:
+        return None
+    found = masks.overlap(result.unlearn, _mask(context, parent))
+    if found is None:
+        return None
+    return {"version": parent.version, "share": found.share, "by_chance": found.by_chance}
+
+
+def _mask(context: Context, version: Version) -> npt.NDArray[np.uint8] | None:
+    """What was reset to make a version; a figure less if the bytes are lost, not a cycle less."""
+    digest = version.mask_digest
+    if digest is None:
+        return None
+    try:
+        return np.frombuffer(context.blobs.read(digest), dtype=np.uint8)
+    except (BlobMissing, BlobDamaged) as lost:
+        log.warning("no overlap with version %s: %s", version.version, lost)
+        return None

@@ -1,0 +1,91 @@
+"""The row of a new version: everything that is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lure_core.cycle import CycleResult
+from store.models import Chunk, Version
+from store.states import VersionState
+from worker import chunk_scores
+from worker.candidate import Candidate
+from worker.figures import storable
+from worker.loading import Task, Work
+
+
+def make(candidate: Candidate, verdict: dict[str, Any]) -> Version:
+    """The row, without its number."""
+    work, result, stored = candidate.work, candidate.result, candidate.stored
+    cycle = work.cycle
+    return Version(
+        cycle_id=cycle.id,
+        parent=cycle.parent,
+        ordinal=cycle.ordinal,
+        chunks=[chunk.id for chunk in work.new],
+        replayed=result.replayed,
+        known_classes=len(result.checkpoint.sidecar["classes"]),
+        strategy=cycle.strategy,
+        state=VersionState.READY,
+        metrics=storable(_metrics(candidate)),
+        verdict=verdict,
+        unlearning=_unlearning(candidate),
+        mask_digest=stored.mask_digest,
+        inputs=_inputs(work, candidate.task),
+        environment=_environment(result),
+        digest=stored.weights_digest,
+        sidecar_digest=stored.sidecar_digest,
+        size_bytes=stored.size_bytes,
+    )
+
+
+def _metrics(candidate: Candidate) -> dict[str, Any]:
+    work, result, measures = candidate.work, candidate.result, candidate.measures
+    before = None if work.parent is None else work.parent.metrics
+    per_chunk = chunk_scores.per_chunk(result.answers.by_chunk(), work.chunks, before)
+    temperature = measures.temperature
+    return {
+        **result.metrics.to_dict(),
+        "prequential_accuracy": result.prequential_accuracy,
+        "per_chunk": per_chunk,
+        **chunk_scores.summary(per_chunk),
+        "temperature": None if temperature is None else temperature.temperature,
+    }
+
+
+def _unlearning(candidate: Candidate) -> dict[str, Any] | None:
+    report = candidate.result.unlearn
+    if report is None:
+        return None
+    told: dict[str, Any] = storable(report.to_dict() | {"overlap": candidate.measures.overlap})
+    return told
+
+
+def _inputs(work: Work, task: Task) -> dict[str, Any]:
+    """All that the weights depend on, so that they can be made once more."""
+    parent = work.parent
+    return {
+        "config": task.config.to_dict(),
+        "new": _named(work.new),
+        "past": _named(work.past),
+        "parent": parent and {"version": parent.version, "digest": parent.digest},
+    }
+
+
+def _named(chunks: Sequence[Chunk]) -> list[dict[str, str | None]]:
+    """By their ids, and by the digests of what was sent and of the canonical file."""
+    return [
+        {"chunk": chunk.id, "digest": chunk.digest, "file": chunk.file_digest} for chunk in chunks
+    ]
+
+
+def _environment(result: CycleResult) -> dict[str, Any]:
+    return result.environment | {
+        "seed": result.checkpoint.sidecar.get("seed"),
+        "best_epoch": result.best_epoch,
+        "epochs": result.epochs,
+        "trained": result.trained,
+        "flops": result.flops,
+        "images_per_s": storable(result.images_per_s),
+        "timings": result.timings,
+    }
