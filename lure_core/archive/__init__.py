@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lure_core.archive import folder, npz
+from lure_core.archive import folder, npz, table
 from lure_core.archive.directory import opened
 from lure_core.archive.listing import DEFAULT_LIMITS, Item, Limits, Listing
 
@@ -24,7 +24,7 @@ def check(path: Path, media_type: str | None, limits: Limits = DEFAULT_LIMITS) -
     """Look at an upload's envelope in bounded time and memory.
 
     Read are the end record, the directory (bounded before it is parsed), and of an npz the two
-    arrays' headers of a few hundred bytes.
+    arrays' headers of a few hundred bytes, or a `labels.csv`.
 
     Args:
         path: The upload, complete and at rest.
@@ -38,6 +38,8 @@ def check(path: Path, media_type: str | None, limits: Limits = DEFAULT_LIMITS) -
     with opened(path, limits) as archive:
         if media_type == NPZ or (media_type != ZIP and npz.looks_like(archive)):
             return npz.check(archive, limits)
+        if found := table.find(archive):
+            return table.check(archive, found, limits)
         return folder.check(archive, limits)
 
 
@@ -50,4 +52,9 @@ def items(path: Path, listing: Listing) -> Iterator[Item]:
     Reading is bounded by the sizes that `check` accepted.
     """
     with zipfile.ZipFile(path) as archive:
-        yield from npz.items(archive) if listing.kind == "npz" else folder.items(archive, listing)
+        if listing.kind == "npz":
+            yield from npz.items(archive)
+        elif listing.kind == "table":
+            yield from table.items(archive, listing)
+        else:
+            yield from folder.items(archive, listing)

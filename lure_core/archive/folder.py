@@ -21,7 +21,7 @@ def check(archive: zipfile.ZipFile, limits: Limits) -> Listing:
     """
     infos = archive.infolist()
     total = members.check(infos, limits=limits, archive_bytes=archive.start_dir)
-    files = [members.parts(info) for info in infos if _counts(info)]
+    files = [members.parts(info) for info in infos if members.counts(info)]
     if not files:
         raise BadArchive("the archive holds no image", remedy=_REMEDY)
     top = _top(files)
@@ -37,7 +37,7 @@ def check(archive: zipfile.ZipFile, limits: Limits) -> Listing:
 def items(archive: zipfile.ZipFile, listing: Listing) -> Iterator[Item]:
     """Yield each file with its folder's name as its label."""
     for info in archive.infolist():
-        if _counts(info):
+        if members.counts(info):
             yield _item(archive, info, listing.top)
 
 
@@ -50,19 +50,7 @@ def _item(archive: zipfile.ZipFile, info: zipfile.ZipInfo, top: str | None) -> I
     label, fault = class_name(inner[0])
     if fault is not None:
         return Item(name, "", None, fault)
-    if info.file_size == 0:
-        return Item(name, label, None, "the file is empty")
-    try:
-        return Item(name, label, members.read(archive, info))
-    except members.READ_FAULTS as damage:
-        return Item(name, label, None, f"the file is damaged in the archive: {shown(str(damage))}")
-
-
-def _counts(info: zipfile.ZipInfo) -> bool:
-    """Leave out folders, hidden files and what a Mac adds."""
-    return not info.is_dir() and not any(
-        part.startswith(".") or part == "__MACOSX" for part in members.parts(info)
-    )
+    return members.item(archive, info, name, label)
 
 
 def _top(files: list[list[str]]) -> str | None:

@@ -44,12 +44,11 @@ class Listing:
         kind: Which reader its items need.
         items: Images, counting those that `items` will yield with an error.
         uncompressed_bytes: Declared size of everything in it.
-        classes: Sorted names of the class folders; None for an npz, whose labels are not unpacked
-            yet.
+        classes: Sorted names of the classes; None for an npz, whose labels are not unpacked yet.
         top: The one folder that wraps all class folders, if any.
     """
 
-    kind: Literal["zip", "npz"]
+    kind: Literal["zip", "table", "npz"]
     items: int
     uncompressed_bytes: int
     classes: tuple[str, ...] | None

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 
-from lure_core.archive.listing import Limits, shown
+from lure_core.archive.listing import Item, Limits, shown
 from lure_core.errors import BadArchive
 
 READ_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
@@ -58,6 +58,23 @@ def check(infos: Sequence[zipfile.ZipInfo], *, limits: Limits, archive_bytes: in
 def parts(info: zipfile.ZipInfo) -> list[str]:
     """Split a member's name into its folders and its file, leaving out `.` and empty steps."""
     return [part for part in _name(info).split("/") if part not in ("", ".")]
+
+
+def counts(info: zipfile.ZipInfo) -> bool:
+    """Whether it may be an image: leave out folders, hidden files and what a Mac adds."""
+    return not info.is_dir() and not any(
+        part.startswith(".") or part == "__MACOSX" for part in parts(info)
+    )
+
+
+def item(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, label: str) -> Item:
+    """One member as an item of that name and label; with an error if it cannot be read."""
+    if info.file_size == 0:
+        return Item(name, label, None, "the file is empty")
+    try:
+        return Item(name, label, read(archive, info))
+    except READ_FAULTS as damage:
+        return Item(name, label, None, f"the file is damaged in the archive: {shown(str(damage))}")
 
 
 def read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
