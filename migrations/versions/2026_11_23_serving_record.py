@@ -194,6 +194,9 @@ def upgrade() -> None:
             "settings", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
         ),
     )
+    for column, member in (("judged", "images"), ("correct", "correct")):
+        computed = sa.Computed(f"(metrics ->> '{member}')::integer", persisted=True)
+        op.add_column("versions", sa.Column(column, sa.Integer(), computed, nullable=True))
     op.add_column("versions", sa.Column("mask_digest", sa.Text(), nullable=True))
     op.add_column(
         "versions",
@@ -208,6 +211,8 @@ def downgrade() -> None:
 
     op.drop_column("versions", "inputs")
     op.drop_column("versions", "mask_digest")
+    op.drop_column("versions", "correct")
+    op.drop_column("versions", "judged")
     op.drop_column("cycles", "settings")
     op.drop_column("streams", "revision")
     op.execute("DELETE FROM alias_moves WHERE to_version IS NULL")

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Identity, Index, text
+from sqlalchemy import (
+    BigInteger,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.models.base import Base, Json, now, one_of
@@ -27,6 +35,13 @@ class Version(Base):
     strategy: Mapped[str]
     state: Mapped[VersionState] = mapped_column(one_of(VersionState, "version_state"))
     metrics: Mapped[Json]
+    # out of the metrics, which are large: sums over all versions are asked for every few seconds
+    judged: Mapped[int | None] = mapped_column(
+        Computed("(metrics ->> 'images')::integer", persisted=True)
+    )
+    correct: Mapped[int | None] = mapped_column(
+        Computed("(metrics ->> 'correct')::integer", persisted=True)
+    )
     verdict: Mapped[Json]
     unlearning: Mapped[Json | None]
     mask_digest: Mapped[str | None]  # packed bits of what was reset; null: none, or not kept then
