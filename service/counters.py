@@ -9,6 +9,7 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import Metric
 
 _SERIES = 500  # versions grow without end; the counts of those asked for longest ago go
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 class Counters:
@@ -36,6 +37,31 @@ class Counters:
             ["outcome"],
             registry=None,
         )
+        self._waited_s = Histogram(
+            "lure_predict_queue_seconds",
+            "Seconds that a request waited for its batch, decoded",
+            buckets=_SECONDS,
+            registry=None,
+        )
+        self._batch = Histogram(
+            "lure_predict_batch_images",
+            "Images computed together",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+            registry=None,
+        )
+        self._computed_s = Histogram(
+            "lure_predict_compute_seconds",
+            "Seconds to compute a batch",
+            buckets=_SECONDS,
+            registry=None,
+        )
+        self._refused = Counter(
+            "lure_predict_dropped",
+            "Requests that were not computed to their end: the queue was full, the answer too late,"
+            " or the client gone",
+            ["reason"],
+            registry=None,
+        )
         self._series: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def predicted(self, stream: str, version: int, images: int) -> None:
@@ -48,6 +74,19 @@ class Counters:
             oldest, _ = self._series.popitem(last=False)
             self._predictions.remove(*oldest)
 
+    def computed(self, images: int, seconds: float) -> None:
+        """So many images were computed together, in that time."""
+        self._batch.observe(images)
+        self._computed_s.observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """A request's images waited that long for their batch to begin."""
+        self._waited_s.observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        """A request was not computed: `full`, `late` or `gone`."""
+        self._refused.labels(reason).inc()
+
     def kept(self, predictions: int) -> None:
         """So many predictions lie on the disk with their images."""
         self._records.labels("kept").inc(predictions)
@@ -58,5 +97,14 @@ class Counters:
 
     def collect(self) -> Iterator[Metric]:
         """Everything, as Prometheus wants it."""
-        for counter in (self.swap_s, self.load_failures, self._predictions, self._records):
+        for counter in (
+            self.swap_s,
+            self.load_failures,
+            self._predictions,
+            self._records,
+            self._waited_s,
+            self._batch,
+            self._computed_s,
+            self._refused,
+        ):
             yield from counter.collect()

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from service.aside import aside
 from service.errors import (
     ClientGone,
     EmptyBody,
@@ -102,7 +103,7 @@ def _too_large(max_bytes: int) -> TooLarge:
 async def images(
     data: bytes, request: Request, *, max_images: int, threads: Threads
 ) -> list[bytes]:
-    """The encoded images within a body, in their order; JSON is read in one of the threads.
+    """The encoded images within a body, in their order; long JSON is read in one of the threads.
 
     Raises:
         Invalid: There is none, there are too many, or the envelope is broken.
@@ -111,7 +112,7 @@ async def images(
     if kind in RAW:
         return [data]
     if kind == "application/json":
-        found = await threads.run(_from_json, data, max_images)
+        found = await aside(threads, len(data), _from_json, data, max_images)
     else:
         found = await _from_form(data, request.headers, max_images)
     if not found:

@@ -1,45 +1,63 @@
-"""From encoded images to probabilities, in threads of its own and with a bound on what waits."""
+"""From images to probabilities: decoded in threads, computed in batches, with bounds on it all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from lure_core.config import InputSpec
 from lure_core.errors import BadImage
-from lure_core.images import announced_pixels, decode
+from lure_core.images import MAX_PIXELS, announced_pixels, decode
+from service.batcher import Batcher, Limits, Pixels, Probabilities, values_of
+from service.counters import Counters
 from service.errors import Fault, Invalid, Overloaded
 from service.slot import Served
 from service.threads import Threads
 
-Pixels = npt.NDArray[np.uint8]
-Probabilities = npt.NDArray[np.float32]
+_DECODING = 4  # threads that decode, where there are as many cores
 
-WAITING = 256  # requests that are computed or wait for it
-HELD_BYTES = 256 << 20  # bodies of all these requests
-MAX_PIXELS = 64_000_000  # width x height of one request's images, about a second of decoding
-_THREADS = 4
-_BATCH_VALUES = 4 << 20  # pixels x channels that go through the model at once
+
+def cores() -> int:
+    """Those that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What the predictor takes on at once, and with how many threads."""
+
+    requests: int = 256  # that are computed or wait for it
+    held_bytes: int = 256 << 20  # bodies of all these requests, and their pixels
+    cores: int = field(default_factory=cores)  # that are this process's share
+    computing: int = 1  # batches at once; they divide the cores
+    batch: Limits = field(default_factory=Limits)
 
 
 class Predictor:
     """Decodes and computes; a few requests at a time, so that none starves the others."""
 
-    def __init__(self, *, waiting: int = WAITING, held_bytes: int = HELD_BYTES) -> None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        threads = min(_THREADS, cores or 1)
+    def __init__(self, counters: Counters, capacity: Capacity | None = None) -> None:
+        self._capacity = capacity or Capacity()
+        self._counters = counters
+        self.threads = Threads("predict", min(_DECODING, self._capacity.cores))
         # torch has a pool for each of our threads: together they should have the cores once
-        share = max(1, (cores or 1) // threads)
-        self.threads = Threads("predict", threads, prepare=partial(torch.set_num_threads, share))
-        self._waiting = waiting
-        self._left = waiting
-        self._bytes_left = held_bytes
+        share = max(1, self._capacity.cores // self._capacity.computing)
+        self._batcher = Batcher(
+            self._capacity.batch,
+            counters,
+            threads=self._capacity.computing,
+            prepare=partial(torch.set_num_threads, share),
+        )
+        self._left = self._capacity.requests
+        self._bytes_left = self._capacity.held_bytes
 
     @contextlib.contextmanager
     def hold(self, size_bytes: int) -> Iterator[Callable[[int], None]]:
@@ -53,7 +71,7 @@ class Predictor:
         def grow(more_bytes: int) -> None:
             nonlocal held_bytes
             if more_bytes > self._bytes_left:
-                raise Overloaded("the images of other requests fill the memory set aside for them")
+                raise self._full("the images of other requests fill the memory set aside for them")
             self._bytes_left -= more_bytes
             held_bytes += more_bytes
 
@@ -73,7 +91,7 @@ class Predictor:
                 fault are named, and none is answered.
             Overloaded: Too many requests wait already.
         """
-        with self._turn():
+        with self._turn(), self.hold(len(encoded) * values_of(served.input)):
             pixels = await self.threads.run(_decoded, encoded, served.input, max_pixels)
             return await self._computed(served, pixels)
 
@@ -90,31 +108,36 @@ class Predictor:
     def _turn(self) -> Iterator[None]:
         """A place among those that wait or are computed."""
         if self._left == 0:
-            raise Overloaded(f"{self._waiting} predictions wait already")
+            raise self._full(f"{self._capacity.requests} predictions wait already")
         self._left -= 1
         try:
             yield
         finally:
             self._left += 1
 
+    def _full(self, words: str) -> Overloaded:
+        self._counters.refused("full")
+        return Overloaded(words)
+
     async def _computed(self, served: Served, pixels: Pixels) -> Probabilities:
-        """Each batch queues for a thread by itself: a large request and small ones take turns."""
-        spec = served.input
-        at_once = max(1, _BATCH_VALUES // (spec.channels * spec.height * spec.width))
-        batches = [
-            await self.threads.run(served.classifier.predict, pixels[start : start + at_once])
+        """Each batch queues by itself: a large request and small ones take turns."""
+        at_once = self._batcher.at_once(served)
+        parts = [
+            await self._batcher.run(served, pixels[start : start + at_once])
             for start in range(0, len(pixels), at_once)
         ]
-        return np.concatenate(batches)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def close(self) -> None:
         """End the threads when they have finished."""
         self.threads.close()
+        self._batcher.close()
 
 
 def _decoded(images: Sequence[bytes], spec: InputSpec, max_pixels: int) -> Pixels:
     """Uint8 pixels [N,C,H,W], made as admission makes them."""
-    _check_pixels(images, max_pixels)
+    if len(images) > 1 or max_pixels < MAX_PIXELS:  # of a single one `decode` reads the header
+        _check_pixels(images, max_pixels)
     pixels: list[Pixels] = []
     faults: list[Fault] = []
     for index, data in enumerate(images):

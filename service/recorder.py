@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from lure_core.policies import Feedback, policy
+from service.batcher import Probabilities
 from service.counters import Counters
-from service.predict import Probabilities
 from service.slot import Served
 from store import packfile, packs, streams
 from store.blobs import Blobs
@@ -57,10 +57,10 @@ class _OpenPack:
 
 @dataclass(frozen=True)
 class _Keeping:
-    """How long a stream's predictions are kept; None: not at all."""
+    """Whether a stream's predictions are kept."""
 
     stream_id: int
-    keep_s: int | None
+    enabled: bool
     until: float  # by the monotonic clock, then it is to be read again
 
 
@@ -141,7 +141,7 @@ class Recorder:
 
     def _is_switched_off(self, stream: str) -> bool:
         known = self._keeping.get(stream)
-        return known is not None and known.keep_s is None and time.monotonic() < known.until
+        return known is not None and not known.enabled and time.monotonic() < known.until
 
     def _put(self, stream: str, record: Record) -> str:
         size_bytes = len(record.image) + _RECORD_BYTES
@@ -202,7 +202,7 @@ class Recorder:
     def _write(self, pack: _OpenPack) -> None:
         """Bytes, then row; nothing where the stream does not keep its predictions."""
         keeping = self._keeping_of(pack.stream)
-        if keeping.keep_s is None:
+        if not keeping.enabled:
             return
         if self._blobs.free_bytes() < _LEAST_FREE_BYTES:
             raise OSError("the disk is nearly full")
@@ -215,7 +215,7 @@ class Recorder:
             predictions=len(pack.records),
         )
         with self._database.begin() as session:
-            packs.add(session, row, keep_s=keeping.keep_s)
+            packs.add(session, row)
         self._counters.kept(len(pack.records))
 
     def _keeping_of(self, stream: str) -> _Keeping:
@@ -230,9 +230,8 @@ class Recorder:
             with self._database.begin() as session:
                 row = streams.get(session, stream)
         except NotFound:
-            return _Keeping(0, None, until)
-        wanted = policy(Feedback, row.policies)
-        return _Keeping(row.id, wanted.keep_s if wanted.enabled else None, until)
+            return _Keeping(0, enabled=False, until=until)
+        return _Keeping(row.id, policy(Feedback, row.policies).enabled, until)
 
     def _forget(self, pack: _OpenPack) -> None:
         with self._changed:

@@ -57,7 +57,7 @@ class Watch:
         )
         self._threads = Threads("watch", _THREADS)
         self.tail = Tail(database, threads=self._threads, poll_s=settings.poll_s)
-        self.predictor = Predictor()
+        self.predictor = Predictor(self.counters)
         self.recorder = Recorder(database, blobs, counters=self.counters)
         self._swapper = Swapper(
             database,

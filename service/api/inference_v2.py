@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from service import payload
 from service.api.models_v2 import VersionOrAlias
 from service.aside import aside
+from service.batcher import Probabilities
 from service.deps import SettingsDep, StatisticsDep, WatchDep
 from service.errors import (
     EmptyBody,
@@ -31,7 +32,6 @@ from service.oip.request import header_bytes, parse
 from service.oip.statistics import Spans
 from service.openapi import refusals
 from service.params import StreamName
-from service.predict import Probabilities
 from service.schemas.common import spelled
 from service.slot import Served
 from store.errors import Conflict, NotFound

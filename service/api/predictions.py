@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from service import payload
+from service.batcher import Probabilities
 from service.deps import SettingsDep, WatchDep
 from service.errors import (
     EmptyBody,
@@ -21,7 +22,6 @@ from service.errors import (
 )
 from service.openapi import refusals
 from service.params import StreamName
-from service.predict import Probabilities
 from service.schemas.common import spelled
 from service.slot import Served
 from store.errors import Conflict, NotFound

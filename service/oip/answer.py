@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from service.batcher import Probabilities
 from service.oip.forms import BYTES, FP32
 from service.oip.request import LABEL, Inference, Output
-from service.predict import Probabilities
 from service.schemas.common import spelled
 from service.slot import Served
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from lure_core.checkpoint import load_classifier
+from service.counters import Counters
 from service.errors import Overloaded
-from service.predict import Predictor
+from service.predict import Capacity, Predictor
 from store import aliases, streams
 from store.blobs import Blobs
 from store.engine import Database
@@ -285,7 +286,7 @@ def test_a_full_house_is_a_503_that_says_when_to_come_back(api: Running) -> None
 
 def test_more_requests_than_may_wait_are_refused(api: Running) -> None:
     served = api.app.state.watch.slots.champion("digits")
-    predictor = Predictor(waiting=1)
+    predictor = Predictor(Counters(), Capacity(requests=1))
 
     async def scene() -> list[object]:
         both = (predictor.images(served, [png(images[0])]) for _ in range(2))
@@ -299,7 +300,7 @@ def test_more_requests_than_may_wait_are_refused(api: Running) -> None:
 
 def test_pixels_are_answered_as_the_image_they_are_of(api: Running) -> None:
     served = api.app.state.watch.slots.champion("digits")
-    predictor = Predictor()
+    predictor = Predictor(Counters())
 
     async def scene() -> tuple[object, object]:
         encoded = [png(image) for image in images[:3]]

@@ -1,0 +1,159 @@
+"""Requests that wait for the same version are computed together.
+
+A batch begins as soon as a thread is free to compute it: a request that is alone waits for nobody,
+and what comes while the threads compute makes the next batch. Versions never share a batch; they
+take turns, so that a flood on one does not starve the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from lure_core.config import InputSpec
+from service.counters import Counters
+from service.slot import Served
+
+Pixels = npt.NDArray[np.uint8]
+Probabilities = npt.NDArray[np.float32]
+
+
+def values_of(spec: InputSpec) -> int:
+    """How many numbers an image is; as pixels, as many bytes."""
+    return spec.channels * spec.height * spec.width
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a batch may be, and how long it may wait to become so."""
+
+    images: int = 64
+    values: int = 4 << 20  # pixels x channels; a model's activations are many times that
+    delay_s: float = 0.0
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """Images of one request; `answer` is done early when nobody wants them any more."""
+
+    served: Served
+    pixels: Pixels
+    answer: asyncio.Future[Probabilities]
+    since: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """Threads that compute, and the requests that wait for them.
+
+    Args:
+        threads: How many batches are computed at once.
+        prepare: Called in each thread when it begins.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        counters: Counters,
+        *,
+        threads: int = 1,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._limits = limits
+        self._counters = counters
+        self._prepare = prepare
+        self._changed = threading.Condition()
+        # by the version's identity; the one whose turn it is comes first
+        self._queues: OrderedDict[int, deque[_Waiting]] = OrderedDict()
+        self._closing = False
+        for number in range(threads):
+            threading.Thread(target=self._work, name=f"compute_{number}", daemon=True).start()
+
+    def at_once(self, served: Served) -> int:
+        """The most images of that version in one batch."""
+        return max(1, min(self._limits.images, self._limits.values // values_of(served.input)))
+
+    async def run(self, served: Served, pixels: Pixels) -> Probabilities:
+        """The probabilities [N, K] of pixels [N, C, H, W], N at most `at_once`.
+
+        Whoever is cancelled while waiting is not computed. An error of the model reaches those of
+        its batch, and nobody else.
+        """
+        assert len(pixels) <= self.at_once(served)
+        one = _Waiting(served, pixels, asyncio.get_running_loop().create_future())
+        with self._changed:
+            self._queues.setdefault(id(served), deque()).append(one)
+            self._changed.notify()
+        return await one.answer
+
+    def close(self) -> None:
+        """Begin no further batch."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        self._prepare()
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        """One batch; False when there shall be no other.
+
+        In a frame of its own: a thread that waits must not hold on to a model it once computed.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._queues or self._closing)
+            if self._closing:
+                return False
+            batch = self._take()
+        if batch:
+            self._compute(batch)
+        return True
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch, without those who have left; the lock is held."""
+        key, queue = self._queues.popitem(last=False)
+        room = self.at_once(queue[0].served)
+        batch: list[_Waiting] = []
+        while queue and room >= len(queue[0].pixels):
+            one = queue.popleft()
+            if not one.answer.done():
+                batch.append(one)
+                room -= len(one.pixels)
+        if queue:
+            self._queues[key] = queue
+        return batch
+
+    def _compute(self, batch: list[_Waiting]) -> None:
+        served, loop = batch[0].served, batch[0].answer.get_loop()
+        began = time.monotonic()
+        pixels = np.concatenate([one.pixels for one in batch])
+        try:
+            found: Probabilities | Exception = served.classifier.predict(pixels)
+        except Exception as error:  # noqa: BLE001  (whatever it is, those who wait must hear of it)
+            found = error
+        self._counters.computed(len(pixels), time.monotonic() - began)
+        for one in batch:
+            self._counters.waited(began - one.since)
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and with it who waited
+            loop.call_soon_threadsafe(_settle, batch, found)
+
+
+def _settle(batch: list[_Waiting], found: Probabilities | Exception) -> None:
+    start = 0
+    for one in batch:
+        end = start + len(one.pixels)
+        if not one.answer.done():  # its request may have been given up meanwhile
+            if isinstance(found, Exception):
+                one.answer.set_exception(found)
+            else:
+                one.answer.set_result(found[start:end])
+        start = end
