@@ -113,6 +113,21 @@ class Blobs:
             raise BlobDamaged(f"the bytes under sha256:{digest} are damaged")
         return data
 
+    def check(self, digest: str) -> None:
+        """Read the bytes through, of any size, without keeping them.
+
+        Raises:
+            BlobMissing: There are none.
+            BlobDamaged: They are not what was stored.
+        """
+        try:
+            with self.path(digest).open("rb") as stored:
+                found = hashlib.file_digest(stored, "sha256").hexdigest()
+        except FileNotFoundError as error:
+            raise BlobMissing(f"no bytes under sha256:{digest}") from error
+        if found != digest:
+            raise BlobDamaged(f"the bytes under sha256:{digest} are damaged")
+
     def exists(self, digest: str) -> bool:
         """Whether there are bytes under that digest."""
         return self.path(digest).is_file()
@@ -155,12 +170,12 @@ class Blobs:
             session.execute(row.on_conflict_do_update(index_elements=[Blob.digest], set_=touched))
 
     def _mend_if_damaged(self, path: Path, digest: str) -> None:
-        with self.path(digest).open("rb") as stored:
-            intact = hashlib.file_digest(stored, "sha256").hexdigest() == digest
-        if intact:
-            _fsync(self.path(digest))
-        else:
+        try:
+            self.check(digest)
+        except BlobDamaged:
             path.replace(self.path(digest))
+        else:
+            _fsync(self.path(digest))
 
 
 def _key(digest: str) -> str:

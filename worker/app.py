@@ -69,6 +69,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
         "task_annotations": {
             jobs.ADMIT_CHUNK: {"time_limit": settings.admit_limit_s},
             jobs.PROCESS_NEXT: {"time_limit": settings.cycle_limit_s},
+            jobs.RERUN_NEXT: {"time_limit": settings.cycle_limit_s},
             jobs.SWEEP: {"time_limit": 60},
             jobs.COLLECT_GARBAGE: {"time_limit": 600},
         },

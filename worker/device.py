@@ -26,8 +26,13 @@ def use_threads(wanted: int, config: CycleConfig) -> int:
     The bits of a result depend on it, so it is a rule and no timing, and each version records it.
     """
     chosen = wanted or (1 if _batch_flops(config) < ONE_THREAD_BELOW_FLOPS else _cpus())
-    torch.set_num_threads(chosen)
+    set_threads(chosen)
     return chosen
+
+
+def set_threads(count: int) -> None:
+    """Give torch exactly that many threads."""
+    torch.set_num_threads(count)
 
 
 def _batch_flops(config: CycleConfig) -> int:

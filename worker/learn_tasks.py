@@ -8,10 +8,10 @@ from celery import Task, shared_task
 
 from store import jobs
 from store.errors import DatabaseAway
-from worker import pipeline
+from worker import pipeline, reruns
 from worker.common_tasks import context_of, sweep
 
-__all__ = ["process_next", "sweep"]
+__all__ = ["process_next", "rerun_next", "sweep"]
 
 
 @shared_task(bind=True, name=jobs.PROCESS_NEXT, throws=(DatabaseAway,))
@@ -20,3 +20,11 @@ def process_next(self: Task[Any, Any], stream_id: int) -> None:
     context = context_of(self)
     with context.stop.instead_of_sigterm():
         pipeline.process_next(context, stream_id)
+
+
+@shared_task(bind=True, name=jobs.RERUN_NEXT, throws=(DatabaseAway,))
+def rerun_next(self: Task[Any, Any]) -> None:
+    """Run a cycle again, if nothing is to be learned."""
+    context = context_of(self)
+    with context.stop.instead_of_sigterm():
+        reruns.rerun_next(context)

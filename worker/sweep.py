@@ -9,12 +9,26 @@ from __future__ import annotations
 import logging
 
 from lure_core.policies import Retention, policy
-from store import answers, chunks, cycles, garbage, jobs, replicas, retention, streams
+from store import (
+    answers,
+    chunks,
+    counterfactuals,
+    cycles,
+    garbage,
+    jobs,
+    replicas,
+    reruns,
+    retention,
+    streams,
+)
+from store.engine import Session
 from worker.context import Context
 
 _AT_ONCE = 200
 _RETENTION = "retention"  # who deletes the weights, in the events
 _LIFE_IN_SWEEPS = 2  # the next sweep but one has said it again
+
+_Waiting = tuple[str, tuple[str | int, ...]]  # a task and its arguments
 
 log = logging.getLogger(__name__)
 
@@ -23,16 +37,27 @@ def sweep(context: Context, queue: str) -> int:
     """Wake what waits for that queue, the oldest of each stream; return how many were woken."""
     stale_s = context.settings.stale_s
     expires_s = _LIFE_IN_SWEEPS * context.settings.sweep_s
-    ids: list[str] | list[int]
+    waiting = _to_admit if queue == jobs.ADMIT_QUEUE else _to_learn
     with context.database.begin() as session:
-        if queue == jobs.ADMIT_QUEUE:
-            task, ids = jobs.ADMIT_CHUNK, list(chunks.unattended(session, stale_s=stale_s))
-            replicas.bury(session, stale_s=stale_s)
-        else:
-            task, ids = jobs.PROCESS_NEXT, list(cycles.unattended(session, stale_s=stale_s))
-    for one in ids[:_AT_ONCE]:
-        context.wake(task, one, expires_s=expires_s)
-    return min(len(ids), _AT_ONCE)
+        found = waiting(session, stale_s)[:_AT_ONCE]
+    for task, arguments in found:
+        context.wake(task, *arguments, expires_s=expires_s)
+    return len(found)
+
+
+def _to_admit(session: Session, stale_s: float) -> list[_Waiting]:
+    replicas.bury(session, stale_s=stale_s)
+    received = chunks.unattended(session, stale_s=stale_s)
+    return [(jobs.ADMIT_CHUNK, (chunk,)) for chunk in received]
+
+
+def _to_learn(session: Session, stale_s: float) -> list[_Waiting]:
+    counterfactuals.add_due(session)
+    behind = cycles.unattended(session, stale_s=stale_s)
+    found: list[_Waiting] = [(jobs.PROCESS_NEXT, (stream,)) for stream in behind]
+    if reruns.waiting(session, stale_s=stale_s):
+        found.append((jobs.RERUN_NEXT, ()))
+    return found
 
 
 def collect(context: Context) -> None:
