@@ -60,25 +60,24 @@ def oldest_open(session: Session, stream: Stream, *, limit: int) -> Sequence[Fee
     return session.scalars(rows.order_by(Feedback.prediction_id)).all()
 
 
-def join(session: Session, stream: Stream, labels: dict[str, str], chunk: Chunk) -> bool:
-    """Mark predictions as members of a chunk, if each is open and still has that very label.
+def is_current(session: Session, stream: Stream, labels: dict[str, str]) -> bool:
+    """Whether each of those predictions still is open and has that very label.
 
-    The stream's row must be locked.
-
-    Returns:
-        False, with nothing marked, where one has joined another chunk or was corrected meanwhile.
+    The stream's row must be locked, so that it stays so.
     """
     known = by_ids(session, stream, labels)
-    unchanged = [row for row in known.values() if row.label == labels[row.prediction_id]]
-    if len(unchanged) < len(labels) or any(row.chunk_id for row in unchanged):
-        return False
+    current = [row for row in known.values() if row.label == labels[row.prediction_id]]
+    return len(current) == len(labels) and all(row.chunk_id is None for row in current)
+
+
+def join(session: Session, stream: Stream, ids: Collection[str], chunk: Chunk) -> None:
+    """The images of those predictions are in that chunk. The stream's row must be locked."""
     session.execute(
         update(Feedback)
-        .where(Feedback.stream_id == stream.id, _is_among(labels))
+        .where(Feedback.stream_id == stream.id, _is_among(ids))
         .values(chunk_id=chunk.id)
     )
-    events.note(session, "feedback.closed", stream, chunk=chunk.id, images=len(labels))
-    return True
+    events.note(session, "feedback.closed", stream, chunk=chunk.id, images=len(ids))
 
 
 def live_accuracy(session: Session, stream: Stream) -> dict[int, tuple[int, int]]:

@@ -27,11 +27,18 @@ def collect(database: Database, blobs: Blobs) -> int:
         How many were deleted.
     """
     _finish_interrupted(database, blobs)
-    with database.begin() as session:
-        candidates = session.scalars(select(Blob.digest).where(_is_garbage()).limit(_AT_ONCE)).all()
-    deleted = sum(_delete(database, blobs, digest) for digest in candidates)
+    deleted = last = _collect_some(database, blobs)
+    while last == _AT_ONCE:  # there may be more; what others hold is left for another time
+        last = _collect_some(database, blobs)
+        deleted += last
     _clear_scratch(blobs)
     return deleted
+
+
+def _collect_some(database: Database, blobs: Blobs) -> int:
+    with database.begin() as session:
+        candidates = session.scalars(select(Blob.digest).where(_is_garbage()).limit(_AT_ONCE)).all()
+    return sum(_delete(database, blobs, digest) for digest in candidates)
 
 
 def _delete(database: Database, blobs: Blobs, digest: str) -> bool:

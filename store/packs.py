@@ -15,8 +15,8 @@ from store.models import Feedback, Pack, Stream
 KEEP_S = 60  # of a pack's bytes once no row names them: images should go when their time is over
 
 
-def add(session: Session, pack: Pack, *, keep_s: int) -> None:
-    """Write the row of a pack whose bytes are stored, once; it expires after `keep_s`.
+def add(session: Session, pack: Pack) -> None:
+    """Write the row of a pack whose bytes are stored, once.
 
     Raises:
         BlobMissing: Its bytes were collected meanwhile.
@@ -28,7 +28,6 @@ def add(session: Session, pack: Pack, *, keep_s: int) -> None:
         digest=pack.digest,
         size_bytes=pack.size_bytes,
         predictions=pack.predictions,
-        expires_at=func.clock_timestamp() + dt.timedelta(seconds=keep_s),
     )
     session.execute(row.on_conflict_do_nothing())  # a commit whose answer was lost comes again
 
@@ -44,8 +43,8 @@ def owners(session: Session) -> Sequence[Stream]:
     return session.scalars(select(Stream).where(Stream.id.in_(holders)).order_by(Stream.id)).all()
 
 
-def expire(session: Session, stream: Stream, *, max_bytes: int) -> int:
-    """Forget the packs whose time is over, and the oldest beyond `max_bytes` of the stream.
+def expire(session: Session, stream: Stream, *, keep_s: int, max_bytes: int) -> int:
+    """Forget the packs older than `keep_s`, and the oldest beyond `max_bytes` of the stream.
 
     Those that an open label names stay until its image has joined a chunk. The stream's row must
     be locked: labels are given under that lock too.
@@ -65,11 +64,15 @@ def expire(session: Session, stream: Stream, *, max_bytes: int) -> int:
         )
         .exists()
     )
-    is_over = (Pack.expires_at < func.clock_timestamp()) | Pack.id.in_(beyond)
+    horizon = func.clock_timestamp() - dt.timedelta(seconds=keep_s)
+    is_over = (Pack.made_at < horizon) | Pack.id.in_(beyond)
     gone = delete(Pack).where(Pack.stream_id == stream.id, is_over, ~is_needed)
     return len(session.scalars(gone.returning(Pack.id)).all())
 
 
 def forget(session: Session, pack_id: str) -> None:
-    """Forget a pack whose bytes are lost; the labels of its predictions stay, without an image."""
+    """Forget a pack whose bytes are lost; the labels of its predictions stay, without an image.
+
+    The stream's row must be locked.
+    """
     session.execute(delete(Pack).where(Pack.id == pack_id))

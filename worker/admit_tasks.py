@@ -8,11 +8,11 @@ from celery import Task, shared_task
 
 from store import jobs
 from store.errors import DatabaseAway
-from worker import admission
+from worker import admission, feedback
 from worker import sweep as sweeper
 from worker.common_tasks import context_of, sweep
 
-__all__ = ["admit_chunk", "collect_garbage", "sweep"]
+__all__ = ["admit_chunk", "close_feedback", "collect_garbage", "sweep"]
 
 
 @shared_task(bind=True, name=jobs.ADMIT_CHUNK, throws=(DatabaseAway,))
@@ -21,6 +21,12 @@ def admit_chunk(self: Task[Any, Any], chunk_id: str) -> None:
     context = context_of(self)
     with context.stop.instead_of_sigterm():
         admission.admit(context, chunk_id)
+
+
+@shared_task(bind=True, name=jobs.CLOSE_FEEDBACK, throws=(DatabaseAway,))
+def close_feedback(self: Task[Any, Any]) -> None:
+    """Make chunks of the labels that came after their predictions."""
+    feedback.close_due(context_of(self))
 
 
 @shared_task(bind=True, name=jobs.COLLECT_GARBAGE, throws=(DatabaseAway,))

@@ -36,11 +36,9 @@ def upgrade() -> None:
             server_default=sa.text("clock_timestamp()"),
             nullable=False,
         ),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["stream_id"], ["streams.id"], name=op.f("fk_packs_stream_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_packs")),
     )
-    op.create_index(op.f("ix_packs_expires_at"), "packs", ["expires_at"], unique=False)
     op.create_index("ix_packs_stream_id_made_at", "packs", ["stream_id", "made_at"], unique=False)
     op.create_table(
         "artifacts",

@@ -48,7 +48,6 @@ class Pack(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     predictions: Mapped[int]
     made_at: Mapped[dt.datetime] = mapped_column(server_default=now)
-    expires_at: Mapped[dt.datetime] = mapped_column(index=True)
 
 
 class Feedback(Base):

@@ -101,7 +101,7 @@ def test_an_image_that_joined_a_chunk_keeps_its_label(api: Running, database: Da
         stream = streams.get(session, "digits")
     chunk = create_chunk(database, stream, "feedback")
     with database.begin() as session:
-        assert feedback.join(session, stream, {name: label}, chunk)
+        feedback.join(session, stream, [name], chunk)
     answer = give(api, (name, label), (name, other(label)))
     assert told(answer) == [("duplicate", None), ("refused", "in_chunk")]
     assert chunk.id in answer.json()["items"][1]["detail"]
@@ -185,7 +185,7 @@ def test_a_prediction_whose_pack_expired_is_not_known_any_more(
     assert place is not None
     api.app.state.watch.recorder.settle([place.pack_id], timeout_s=20)
     with database.begin() as session:
-        packs.expire(session, streams.get(session, "digits"), max_bytes=0)
+        packs.expire(session, streams.get(session, "digits"), keep_s=60, max_bytes=0)
         assert session.query(Pack).count() == 0
     assert told(give(api, (first, "3"), (second, "3"))) == [("refused", "not_yet")] * 2
 

@@ -25,12 +25,9 @@ def add_pack(database: Database, stream: Stream, *, age_s: float = 0, size: int 
         predictions=1000,
     )
     with database.begin() as session:
-        packs.add(session, pack, keep_s=60)
+        packs.add(session, pack)
         made_at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age_s)
-        expires_at = made_at + dt.timedelta(seconds=60)
-        session.execute(
-            update(Pack).where(Pack.id == pack.id).values(made_at=made_at, expires_at=expires_at)
-        )
+        session.execute(update(Pack).where(Pack.id == pack.id).values(made_at=made_at))
     return pack.id
 
 
@@ -50,7 +47,8 @@ def label(
 def expire(database: Database, stream: Stream, max_bytes: int = 1 << 30) -> set[str]:
     """Expire the stream's packs; the ids of those that stay."""
     with database.begin() as session:
-        packs.expire(session, streams.lock(session, stream.id), max_bytes=max_bytes)
+        locked = streams.lock(session, stream.id)
+        packs.expire(session, locked, keep_s=60, max_bytes=max_bytes)
         return {pack.id for pack in session.query(Pack)}
 
 
@@ -111,7 +109,7 @@ def test_a_pack_is_written_once_though_it_comes_twice(database: Database) -> Non
     )
     for _ in range(2):
         with database.begin() as session:
-            packs.add(session, pack, keep_s=60)
+            packs.add(session, pack)
     with database.begin() as session:
         assert list(packs.by_ids(session, [pack.id, "pck_none"])) == [pack.id]
         assert [owner.id for owner in packs.owners(session)] == [stream.id]
@@ -137,13 +135,12 @@ def test_labels_that_changed_meanwhile_join_nothing(database: Database, change: 
     pack = add_pack(database, stream)
     first, second = (label(database, stream, pack, index, "3") for index in range(2))
     taken = {first: "3", second: "3"}
-    other, chunk = (create_chunk(database, stream, content) for content in "ab")
     with database.begin() as session:
         if change == "corrected":
             taken[second] = "4"
         elif change == "joined":
-            assert feedback.join(session, stream, {second: "3"}, other)
+            feedback.join(session, stream, [second], create_chunk(database, stream))
         else:
             taken[Place(pack, 7).prediction_id] = "3"
-        assert not feedback.join(session, stream, taken, chunk)
-        assert feedback.by_ids(session, stream, [first])[first].chunk_id is None
+        assert not feedback.is_current(session, stream, taken)
+        assert feedback.is_current(session, stream, {first: "3"})
