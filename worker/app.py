@@ -70,6 +70,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
             jobs.ADMIT_CHUNK: {"time_limit": settings.admit_limit_s},
             jobs.PROCESS_NEXT: {"time_limit": settings.cycle_limit_s},
             jobs.RERUN_NEXT: {"time_limit": settings.cycle_limit_s},
+            jobs.CLOSE_FEEDBACK: {"time_limit": settings.admit_limit_s},
             jobs.SWEEP: {"time_limit": 60},
             jobs.COLLECT_GARBAGE: {"time_limit": 600},
         },
@@ -105,4 +106,9 @@ def _schedule(settings: WorkerSettings) -> dict[str, Any]:
         "schedule": settings.gc_s,
         "options": {"expires": settings.gc_s},
     }
-    return {**sweeps, "collect-garbage": collection}
+    feedback = {
+        "task": jobs.CLOSE_FEEDBACK,
+        "schedule": settings.sweep_s,
+        "options": {"expires": settings.sweep_s},
+    }
+    return {**sweeps, "collect-garbage": collection, "close-feedback": feedback}

@@ -22,6 +22,7 @@ from store import (
     streams,
 )
 from store.engine import Session
+from worker import feedback
 from worker.context import Context
 
 _AT_ONCE = 200
@@ -61,8 +62,9 @@ def _to_learn(session: Session, stale_s: float) -> list[_Waiting]:
 
 
 def collect(context: Context) -> None:
-    """Delete what retention says, the blobs that no row names, and answers that are too old."""
+    """Delete what retention and feedback no longer keep, blobs without a row, and old answers."""
     _thin(context)
+    feedback.expire(context)
     deleted = garbage.collect(context.database, context.blobs)
     with context.database.begin() as session:
         answers.forget_old(session)
