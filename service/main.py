@@ -27,6 +27,7 @@ from service.api import (
     unlearning,
     versions,
 )
+from service.api import metrics as stream_metrics
 from service.middleware import Drain, RequestContext
 from service.oip.statistics import Statistics
 from service.queue import Queue
@@ -44,6 +45,7 @@ _ROUTERS = (
     versions.router,
     unlearning.router,
     lineage.router,
+    stream_metrics.router,
     aliases.router,
     predictions.router,
     feedback.router,
