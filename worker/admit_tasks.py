@@ -8,11 +8,11 @@ from celery import Task, shared_task
 
 from store import jobs
 from store.errors import DatabaseAway
-from worker import admission, feedback
+from worker import admission, artifacts, feedback
 from worker import sweep as sweeper
 from worker.common_tasks import context_of, sweep
 
-__all__ = ["admit_chunk", "close_feedback", "collect_garbage", "sweep"]
+__all__ = ["admit_chunk", "close_feedback", "collect_garbage", "export", "sweep"]
 
 
 @shared_task(bind=True, name=jobs.ADMIT_CHUNK, throws=(DatabaseAway,))
@@ -21,6 +21,14 @@ def admit_chunk(self: Task[Any, Any], chunk_id: str) -> None:
     context = context_of(self)
     with context.stop.instead_of_sigterm():
         admission.admit(context, chunk_id)
+
+
+@shared_task(bind=True, name=jobs.EXPORT, throws=(DatabaseAway,))
+def export(self: Task[Any, Any], stream_id: int, version: int, kind: str) -> None:
+    """Make a version's export."""
+    context = context_of(self)
+    with context.stop.instead_of_sigterm():
+        artifacts.make(context, stream_id, version, kind)
 
 
 @shared_task(bind=True, name=jobs.CLOSE_FEEDBACK, throws=(DatabaseAway,))

@@ -70,6 +70,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
             jobs.ADMIT_CHUNK: {"time_limit": settings.admit_limit_s},
             jobs.PROCESS_NEXT: {"time_limit": settings.cycle_limit_s},
             jobs.RERUN_NEXT: {"time_limit": settings.cycle_limit_s},
+            jobs.EXPORT: {"time_limit": 2 * settings.export_limit_s},
             jobs.CLOSE_FEEDBACK: {"time_limit": settings.admit_limit_s},
             jobs.SWEEP: {"time_limit": 60},
             jobs.COLLECT_GARBAGE: {"time_limit": 600},

@@ -31,6 +31,9 @@ class WorkerSettings(StoreSettings):
     admit_limit_s: float = Field(
         3600.0, gt=0, description="An admission that takes longer is killed, as if it had died"
     )
+    export_limit_s: float = Field(
+        600.0, gt=0, description="An export that takes longer is ended, as if it had died"
+    )
     cycle_limit_s: float = Field(
         86_400.0, gt=0, description="A task of the cycle that takes longer is killed and resumed"
     )

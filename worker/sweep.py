@@ -11,6 +11,7 @@ import logging
 from lure_core.policies import Retention, policy
 from store import (
     answers,
+    artifacts,
     chunks,
     counterfactuals,
     cycles,
@@ -49,7 +50,11 @@ def sweep(context: Context, queue: str) -> int:
 def _to_admit(session: Session, stale_s: float) -> list[_Waiting]:
     replicas.bury(session, stale_s=stale_s)
     received = chunks.unattended(session, stale_s=stale_s)
-    return [(jobs.ADMIT_CHUNK, (chunk,)) for chunk in received]
+    exports = artifacts.unattended(session, stale_s=stale_s)
+    return [
+        *((jobs.ADMIT_CHUNK, (chunk,)) for chunk in received),
+        *((jobs.EXPORT, export) for export in exports),
+    ]
 
 
 def _to_learn(session: Session, stale_s: float) -> list[_Waiting]:
