@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from store.models import Chunk, Cycle, Stream
+from store import aliases
+from store.models import Alias, Chunk, Cycle, Feedback, Stream, Version
 from store.states import ACTIVE
+
+RECENT = 3  # newest versions whose live accuracy is told, beside the champion's
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,16 @@ class ActiveCycle:
     stage: str
     stage_s: float
     heartbeat_age_s: float | None
+
+
+@dataclass(frozen=True)
+class Live:
+    """A version's answers that got a label, and how many of them were right."""
+
+    stream: str
+    version: int
+    right: int
+    labelled: int
 
 
 def chunks_by_state(session: Session) -> dict[tuple[str, str], int]:
@@ -51,3 +64,60 @@ def active_cycles(session: Session) -> list[ActiveCycle]:
         )
         for name, stage, state, stage_s, age in rows
     ]
+
+
+def prequential_accuracies(session: Session) -> dict[str, float]:
+    """Of each stream, how the champion did on the newest chunk before it was learned; 0…1."""
+    newest = (
+        select(Chunk.prequential_accuracy)
+        .where(Chunk.stream_id == Stream.id, Chunk.prequential_accuracy.is_not(None))
+        .order_by(Chunk.position.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    rows = session.execute(select(Stream.name, newest))
+    return {stream: accuracy for stream, accuracy in rows if accuracy is not None}
+
+
+def cumulative_errors(session: Session) -> dict[str, float]:
+    """The CER of each stream: wrong judge answers of all versions, as a share; see `curves`."""
+    rows = session.execute(
+        select(Stream.name, func.sum(Version.judged - Version.correct), func.sum(Version.judged))
+        .join(Version, Version.stream_id == Stream.id)
+        .where(Version.correct.is_not(None))
+        .group_by(Stream.name)
+    )
+    return {stream: float((wrong or 0) / asked) for stream, wrong, asked in rows if asked}
+
+
+def gate_verdicts(session: Session) -> dict[tuple[str, str], int]:
+    """How many versions of each stream the gate gave each outcome."""
+    rows = session.execute(
+        select(Stream.name, Version.outcome, func.count())
+        .join(Version, Version.stream_id == Stream.id)
+        .group_by(Stream.name, Version.outcome)
+    )
+    return {(stream, outcome): count for stream, outcome, count in rows if outcome is not None}
+
+
+def live_accuracies(session: Session) -> list[Live]:
+    """Of each stream's champion and newest versions, as far as their answers got labels."""
+    is_champion = and_(Alias.stream_id == Stream.id, Alias.name == aliases.CHAMPION)
+    rows = session.execute(
+        select(
+            Stream.name,
+            Feedback.version,
+            func.count().filter(Feedback.label == Feedback.answer),
+            func.count(),
+        )
+        .join(Feedback, Feedback.stream_id == Stream.id)
+        .outerjoin(Alias, is_champion)
+        .where(
+            or_(
+                Feedback.version >= Stream.next_version - RECENT,
+                Feedback.version == Alias.version,
+            )
+        )
+        .group_by(Stream.name, Feedback.version)
+    )
+    return [Live(*row) for row in rows]

@@ -192,9 +192,12 @@ def upgrade() -> None:
             "settings", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
         ),
     )
-    for column, member in (("judged", "images"), ("correct", "correct")):
-        computed = sa.Computed(f"(metrics ->> '{member}')::integer", persisted=True)
-        op.add_column("versions", sa.Column(column, sa.Integer(), computed, nullable=True))
+    for column, kind, rule in (
+        ("judged", sa.Integer(), "(metrics ->> 'images')::integer"),
+        ("correct", sa.Integer(), "(metrics ->> 'correct')::integer"),
+        ("outcome", sa.Text(), "verdict ->> 'outcome'"),
+    ):
+        op.add_column("versions", sa.Column(column, kind, sa.Computed(rule, persisted=True)))
     op.add_column("versions", sa.Column("mask_digest", sa.Text(), nullable=True))
     op.add_column(
         "versions",
@@ -209,6 +212,7 @@ def downgrade() -> None:
 
     op.drop_column("versions", "inputs")
     op.drop_column("versions", "mask_digest")
+    op.drop_column("versions", "outcome")
     op.drop_column("versions", "correct")
     op.drop_column("versions", "judged")
     op.drop_column("cycles", "settings")

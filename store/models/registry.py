@@ -35,7 +35,7 @@ class Version(Base):
     strategy: Mapped[str]
     state: Mapped[VersionState] = mapped_column(one_of(VersionState, "version_state"))
     metrics: Mapped[Json]
-    # out of the metrics, which are large: sums over all versions are asked for every few seconds
+    # out of metrics and verdict, which are large: all versions are counted every few seconds
     judged: Mapped[int | None] = mapped_column(
         Computed("(metrics ->> 'images')::integer", persisted=True)
     )
@@ -43,6 +43,7 @@ class Version(Base):
         Computed("(metrics ->> 'correct')::integer", persisted=True)
     )
     verdict: Mapped[Json]
+    outcome: Mapped[str | None] = mapped_column(Computed("verdict ->> 'outcome'", persisted=True))
     unlearning: Mapped[Json | None]
     mask_digest: Mapped[str | None]  # packed bits of what was reset; null: none, or not kept then
     inputs: Mapped[Json | None]  # what a rerun needs; null: made before this was kept

@@ -4,17 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import update
 
 from service.counters import Counters
 from store import cycles
 from store.blobs import Blobs
 from store.engine import Database
-from store.models import Stream
+from store.models import Chunk, Feedback, Stream
 from store.settings import StoreSettings
 from store.states import Stage
 from tests.conftest import Servers
 from tests.digits import images, png
-from tests.factories import admit_chunk, create_chunk, create_stream
+from tests.factories import admit_chunk, create_chunk, create_stream, create_version
 from tests.service.serving import (
     Running,
     digits_stream,
@@ -108,6 +109,37 @@ def test_chunks_and_the_active_cycle_are_read_from_the_rows(
     assert found[key("lure_chunks", stream="digits", state="learned")] == 1
     assert found[key("lure_cycle_stage_seconds", stream="busy", stage="relearn")] >= 0
     assert found[key("lure_cycle_heartbeat_age_seconds", stream="busy")] >= 0
+
+
+def test_quality_is_read_from_the_rows(api: Running, database: Database, stream: Stream) -> None:
+    for place, outcome in enumerate(("passed", "passed", "failed", "passed", "passed")):
+        create_version(
+            database,
+            stream,
+            champion=place == 0,
+            metrics={"accuracy": 0.8, "correct": 80 + place, "images": 100},
+            verdict={"outcome": outcome},
+        )
+    with database.begin() as session:
+        session.execute(
+            update(Chunk).where(Chunk.position.in_((2, 3))).values(prequential_accuracy=0.25)
+        )
+        session.execute(update(Chunk).where(Chunk.position == 3).values(prequential_accuracy=0.75))
+        for version in range(1, 7):  # 2 is the champion, 4 to 6 are the newest
+            for label in ("a", "b"):
+                prediction = f"prd_{version}_{label}"
+                told = {"version": version, "answer": "a", "label": label}
+                session.add(Feedback(stream_id=stream.id, prediction_id=prediction, **told))
+    found = scrape(api)
+    of = stream.name
+    assert found[key("lure_gate_verdicts_total", stream=of, outcome="passed")] == 4
+    assert found[key("lure_gate_verdicts_total", stream=of, outcome="failed")] == 1
+    assert found[key("lure_prequential_accuracy", stream=of)] == 0.75
+    assert found[key("lure_cumulative_error", stream=of)] == 90 / 500
+    live = [dict(labels)["version"] for name, labels in found if name == "lure_live_accuracy"]
+    assert sorted(live) == ["2", "4", "5", "6"]
+    assert found[key("lure_live_accuracy", stream=of, version="2")] == 0.5
+    assert found[key("lure_live_labelled", stream=of, version="2")] == 2
 
 
 def test_a_scrape_succeeds_while_the_database_is_away(
