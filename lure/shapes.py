@@ -94,6 +94,13 @@ class Predictions(TypedDict):
     model_digest: str
 
 
+class LabelOutcome(TypedDict):
+    prediction_id: str
+    outcome: str
+    reason: str | None
+    detail: str | None
+
+
 class Page(TypedDict):
     items: list[Any]
     next_page_token: str | None
