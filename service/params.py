@@ -14,6 +14,7 @@ StreamName = Annotated[str, Path(pattern=NAME, description="The stream's name")]
 AliasName = Annotated[str, Path(pattern=NAME, description="The alias's name")]
 ChunkId = Annotated[str, Path(pattern=_ID, description="The chunk's id")]
 CycleId = Annotated[str, Path(pattern=_ID, description="The cycle's id")]
+RerunId = Annotated[str, Path(pattern=_ID, description="The rerun's id")]
 VersionNumber = Annotated[int, Path(ge=1, le=_MAX_INT, description="The version")]
 PageSize = Annotated[int, Query(ge=1, le=500, description="Most items in one page")]
 PageToken = Annotated[

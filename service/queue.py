@@ -8,7 +8,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import KombuError, OperationalError
 
-from store.jobs import ADMIT_CHUNK, EXPORT, PROCESS_NEXT, QUEUE_OF
+from store.jobs import ADMIT_CHUNK, EXPORT, PROCESS_NEXT, QUEUE_OF, RERUN_NEXT
 from store.settings import StoreSettings
 
 _PATIENCE_S = 0.5
@@ -43,6 +43,10 @@ class Queue:
     def export(self, stream_id: int, version: int, kind: str) -> None:
         """There is an artifact to make."""
         self._send(EXPORT, stream_id, version, kind)
+
+    def rerun(self) -> None:
+        """There is a cycle to run again."""
+        self._send(RERUN_NEXT)
 
     @property
     def resting(self) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -16,7 +15,7 @@ from starlette.responses import JSONResponse
 
 from lure_core import archive
 from lure_core.errors import BadArchive
-from service import errors, idempotency, ingest
+from service import errors, idempotency, ingest, waiting
 from service.bounded import JsonRoute
 from service.deps import BlobsDep, ChecksDep, DatabaseDep, QueueDep, SettingsDep
 from service.idempotency import KeyDep
@@ -26,16 +25,13 @@ from service.params import ChunkId, PageSize, PageToken, StreamName, key_of
 from service.schemas.chunks import ChunkShape, ReportShape
 from service.schemas.common import Page, page_of
 from store import answers, chunks, streams
-from store.errors import Conflict, DatabaseAway, KeyReused, NotFound
+from store.errors import Conflict, KeyReused, NotFound
 from store.failpoint import failpoint
 from store.models import Answer
 from store.states import ChunkState
 
 router = APIRouter(prefix="/v1/streams/{stream}/chunks", tags=["chunks"], route_class=JsonRoute)
 
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
-_MAX_WAIT_S = 60
-_LOOK_EVERY_S = 0.1
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
     "type": "object",
@@ -102,8 +98,7 @@ async def upload_chunk(
         await anyio.to_thread.run_sync(_check, intake, upload, limiter=intake.checks)
         answer, replayed = await run_in_threadpool(_accept, intake, stream, upload, key)
     response = idempotency.response(answer, replayed=replayed)
-    if match := _WAIT.search(prefer or ""):
-        seconds = min(int(match.group(1)), _MAX_WAIT_S)
+    if (seconds := waiting.seconds_of(prefer)) is not None:
         answer.body = await _settled(intake, stream, answer.body, seconds)
         response = idempotency.response(answer, replayed=replayed)
         response.headers["preference-applied"] = f"wait={seconds}"
@@ -159,20 +154,15 @@ def _accept(intake: Intake, stream: str, upload: Upload, key: str | None) -> tup
 async def _settled(
     intake: Intake, stream: str, body: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
-    """The chunk once it is admitted or rejected, or as it is when the time is over.
-
-    The chunk is safe: a database that leaves meanwhile ends the waiting, and nothing else.
-    """
-    now = asyncio.get_running_loop().time
-    end = now() + seconds
-    while True:
-        try:
-            chunk = await run_in_threadpool(get_chunk, stream, body["id"], intake.database)
-        except DatabaseAway:
-            return body
-        if chunk.state is not ChunkState.RECEIVED or now() >= end:
-            return chunk.model_dump(mode="json") | {"duplicate": body["duplicate"]}
-        await asyncio.sleep(_LOOK_EVERY_S)
+    """The chunk once it is admitted or rejected, or as it is when the time is over."""
+    chunk = await waiting.settled(
+        partial(get_chunk, stream, body["id"], intake.database),
+        lambda chunk: chunk.state is not ChunkState.RECEIVED,
+        seconds=seconds,
+    )
+    if chunk is None:
+        return body
+    return chunk.model_dump(mode="json") | {"duplicate": body["duplicate"]}
 
 
 @router.get("", responses=refusals(NotFound), summary="The stream's chunks, newest first")
