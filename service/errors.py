@@ -7,9 +7,11 @@ ServiceError
 ├── UnsupportedMediaType  nobody here reads that kind of body
 ├── TooLarge              the body is larger than the cap
 ├── TooSlow               the client sent nothing, or not all, in time
-├── ClientGone            the client left before its body was complete
+├── TooLate               the answer was not ready in the time that the request had
+├── ClientGone            the client left before it was answered
 ├── DiskFull              the blobs' disk is nearly full
 ├── PreconditionRequired  a change without If-Match
+├── Gone                  it was there, and was deleted for good
 ├── NothingServed         the stream has no version to predict with yet
 ├── ModelAway             a version's bytes cannot be read now (try again)
 └── Overloaded            too much is waiting already (try again)
@@ -64,8 +66,12 @@ class TooSlow(ServiceError):
     """The body did not come in time."""
 
 
+class TooLate(ServiceError):
+    """The answer was not ready in the time that the request had."""
+
+
 class ClientGone(ServiceError):
-    """The client left before its body was complete."""
+    """The client left before it was answered, most often before its body was complete."""
 
 
 class DiskFull(ServiceError):
@@ -74,6 +80,10 @@ class DiskFull(ServiceError):
 
 class PreconditionRequired(ServiceError):
     """A change was asked for without saying which state it is meant for."""
+
+
+class Gone(ServiceError):
+    """It was there, and was deleted for good."""
 
 
 class NothingServed(ServiceError):
@@ -136,11 +146,13 @@ TABLE: dict[type[Exception], Kind] = {
     ),
     TooLarge: Kind(_S.REQUEST_ENTITY_TOO_LARGE, "too-large", "The body is too large"),
     TooSlow: Kind(_S.REQUEST_TIMEOUT, "too-slow", "The body did not come in time"),
+    TooLate: Kind(_S.GATEWAY_TIMEOUT, "too-late", "The answer was not ready in time"),
     ClientGone: Kind(_S.BAD_REQUEST, "incomplete", "The body is incomplete"),
     DiskFull: Kind(_S.INSUFFICIENT_STORAGE, "disk-full", "The disk is nearly full"),
     PreconditionRequired: Kind(
         _S.PRECONDITION_REQUIRED, "precondition-required", "A precondition is needed"
     ),
+    Gone: Kind(_S.GONE, "gone", "It is not there any more"),
     NothingServed: Kind(_S.CONFLICT, "nothing-served", "Nothing is served yet", retry_after_s=5),
     ModelAway: Kind(
         _S.SERVICE_UNAVAILABLE, "model-away", "The model cannot be loaded", retry_after_s=5

@@ -14,6 +14,7 @@ from service import metrics, openapi, problems
 from service.answered import Answers
 from service.api import (
     aliases,
+    artifacts,
     chunks,
     cycles,
     events,
@@ -51,6 +52,7 @@ _ROUTERS = (
     aliases.router,
     predictions.router,
     feedback.router,
+    artifacts.router,
     inference_v2.router,
     models_v2.router,
     events.router,

@@ -51,23 +51,28 @@ def of_version(session: Session, stream: Stream, version: int) -> Sequence[Artif
     return session.scalars(query.order_by(Artifact.kind)).all()
 
 
-def ask(session: Session, stream: Stream, version: int, kind: str) -> Artifact:
+def ask(session: Session, stream: Stream, version: int, kind: str) -> tuple[Artifact, bool]:
     """The artifact; one that nobody asked for before is queued.
+
+    Returns:
+        It, and whether it was asked for before.
 
     Raises:
         NotFound: There is no such version.
         Conflict: The version has no weights any more, or may not be used.
     """
+    if known := get(session, stream, version, kind):
+        return known, True
     stream = streams.lock(session, stream.id)  # the weights may not be deleted meanwhile
     if known := get(session, stream, version, kind):
-        return known
+        return known, True
     state = versions.get(session, stream, version).state
     if state is not VersionState.READY:
         raise Conflict(f"version {version} is {state} and cannot be exported")
     artifact = Artifact(stream_id=stream.id, version=version, kind=kind, state=ArtifactState.QUEUED)
     session.add(artifact)
     session.flush()
-    return artifact
+    return artifact, False
 
 
 def retry(session: Session, stream: Stream, version: int, kind: str) -> Artifact:
