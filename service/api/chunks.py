@@ -41,7 +41,8 @@ _FORM = {
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "A zip of `<class>/<file>`, or an .npz of `images` (uint8) and `labels`",
+        "description": "A zip of `<class>/<file>`; a zip of files and a `labels.csv` with columns"
+        " `file` and `label`; or an .npz of `images` (uint8) and `labels`",
         "content": {
             "application/zip": _BINARY,
             "application/x-npz": _BINARY,
