@@ -57,6 +57,7 @@ class UnlearnReport:
         counted: Weights it chose among.
         reset: Weights that got new values (the paper's k).
         layer_share: Share of each parameter that was reset, by parameter name.
+        sizes: Weights that each of these parameters has, in the same order.
         threshold: Highest saliency that was reset; None where none was taken.
         ties: Weights whose saliency equalled the threshold.
         subset_images: Images that were looked at: for saliency or gradients, or else for BatchNorm.
@@ -71,6 +72,7 @@ class UnlearnReport:
     counted: int = 0
     reset: int = 0
     layer_share: dict[str, float] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
     threshold: float | None = None
     ties: int = 0
     subset_images: int = 0

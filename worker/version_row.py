@@ -58,6 +58,8 @@ def _unlearning(candidate: Candidate) -> dict[str, Any] | None:
     if report is None:
         return None
     told: dict[str, Any] = storable(report.to_dict() | {"overlap": candidate.measures.overlap})
+    # a list: the columns of JSON forget the order of an object's members, which is the mask's
+    told["layers"] = [{"name": name, "weights": size} for name, size in told.pop("sizes").items()]
     return told
 
 

@@ -127,6 +127,7 @@ class Operation:
             counted=sum(sizes.values()),
             reset=sum(reset.values()),
             layer_share={name: reset[name] / size for name, size in sizes.items()},
+            sizes=sizes,
             threshold=chosen.threshold if chosen else None,
             ties=chosen.ties if chosen else 0,
             subset_images=subset_images,

@@ -152,3 +152,9 @@ def test_a_version_tells_what_it_was_made_from_and_what_became_of_old_chunks(ben
     assert three.mask_digest is not None
     mask = np.frombuffer(bench.context.blobs.read(three.mask_digest), dtype=np.uint8)
     assert np.unpackbits(mask).sum() == three.unlearning["reset"]
+    layers, share = three.unlearning["layers"], three.unlearning["layer_share"]
+    assert sum(layer["weights"] for layer in layers) == three.unlearning["counted"]
+    ends = np.cumsum([layer["weights"] for layer in layers])
+    pieces = np.split(np.unpackbits(mask)[: ends[-1]], ends[:-1])
+    for layer, piece in zip(layers, pieces, strict=True):
+        assert piece.mean() == pytest.approx(share[layer["name"]])
