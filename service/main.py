@@ -30,8 +30,10 @@ from service.api import (
     versions,
 )
 from service.api import metrics as stream_metrics
+from service.batcher import Limits
 from service.middleware import Drain, RequestContext
 from service.oip.statistics import Statistics
+from service.predict import Capacity
 from service.queue import Queue
 from service.settings import ServiceSettings
 from service.watch import Watch
@@ -40,7 +42,9 @@ from store.bus import Bell
 from store.engine import Database
 
 _CHECKS = 2  # archives whose listing is read at once
-_ROUTERS = (
+_ROUTERS = (  # tried in this order: what is asked most comes first
+    predictions.router,
+    inference_v2.router,
     streams.router,
     chunks.router,
     cycles.router,
@@ -94,7 +98,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         blobs = Blobs(settings.blobs, database)
         queue = Queue(settings)
         opened.callback(queue.close)
-        watch = Watch(settings=settings, database=database, blobs=blobs)
+        watch = Watch(
+            settings=settings, database=database, blobs=blobs, capacity=_capacity(settings)
+        )
         await watch.start()
         opened.push_async_callback(watch.stop)
         app.state.database, app.state.blobs = database, blobs
@@ -102,3 +108,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.answers = Answers(database, blobs, watch.recorder)
         app.state.checks = anyio.CapacityLimiter(_CHECKS)
         yield
+
+
+def _capacity(settings: ServiceSettings) -> Capacity:
+    return Capacity(
+        requests=settings.predict_requests,
+        held_bytes=settings.predict_held_bytes,
+        computing=settings.compute_threads,
+        batch=Limits(images=settings.batch_images, delay_s=settings.batch_delay_ms / 1000),
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -21,6 +22,8 @@ from service.errors import (
     TooSlow,
     UnsupportedMediaType,
 )
+from service.predict import Predictor
+from service.settings import ServiceSettings
 from service.threads import Threads
 
 _STEP = 256 << 10
@@ -30,11 +33,6 @@ RAW = ("image/png", "image/jpeg", "image/webp", "image/bmp")
 
 class _InMemory(MultiPartParser):
     spool_max_size = 0  # never to disk: the body as a whole is bounded
-
-
-async def check_media_type(request: Request) -> None:
-    """For routes to depend on, so that it is judged before anything else."""
-    media_type(request)
 
 
 def media_type(request: Request) -> str:
@@ -94,6 +92,27 @@ async def body(
     if not read:
         raise EmptyBody("there is no image in the body")
     return bytes(read)
+
+
+@asynccontextmanager
+async def held(
+    request: Request, predictor: Predictor, settings: ServiceSettings
+) -> AsyncIterator[bytes]:
+    """The whole body, and room for it until the block ends.
+
+    Raises:
+        Overloaded: There is no room.
+        TooLarge, TooSlow, EmptyBody, ClientGone: As `body` and `announced_bytes` say.
+    """
+    limit = settings.max_predict_bytes
+    announced = announced_bytes(request, limit)
+    with predictor.hold(announced or 0) as grow:
+        yield await body(
+            request,
+            max_bytes=limit,
+            timeout_s=settings.body_timeout_s,
+            grow=grow if announced is None else None,
+        )
 
 
 def _too_large(max_bytes: int) -> TooLarge:

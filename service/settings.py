@@ -27,6 +27,24 @@ class ServiceSettings(StoreSettings):
     max_predict_pixels: int = Field(
         64_000_000, gt=0, description="Most pixels of all images in one prediction request"
     )
+    predict_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        description="Longest time for a prediction; a request may state less, see docs/serving.md",
+    )
+    predict_requests: int = Field(
+        256, gt=0, description="Most predictions that are computed or wait for it, in each process"
+    )
+    predict_held_bytes: int = Field(
+        256 * _MIB, gt=0, description="Bodies and pixels of all these predictions"
+    )
+    batch_images: int = Field(64, gt=0, description="Most images that are computed together")
+    batch_delay_ms: float = Field(
+        0.0, ge=0, description="Longest wait for a batch to fill; it is never waited for nobody"
+    )
+    compute_threads: int = Field(
+        1, gt=0, description="Batches that each process computes at once; they divide its cores"
+    )
     body_timeout_s: float = Field(
         30.0, gt=0, description="Longest time for the body of a prediction or of JSON"
     )

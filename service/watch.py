@@ -19,7 +19,7 @@ from redis import RedisError
 
 from service.counters import Counters
 from service.loading import Library
-from service.predict import Predictor
+from service.predict import Capacity, Predictor
 from service.recorder import Recorder
 from service.slot import Slots
 from service.swap import Replica, Swapper
@@ -42,7 +42,14 @@ log = structlog.get_logger(__name__)
 class Watch:
     """The serving half of the process: what it serves, and the tasks that keep it fresh."""
 
-    def __init__(self, *, settings: StoreSettings, database: Database, blobs: Blobs) -> None:
+    def __init__(
+        self,
+        *,
+        settings: StoreSettings,
+        database: Database,
+        blobs: Blobs,
+        capacity: Capacity | None = None,
+    ) -> None:
         self._settings = settings
         self._database = database
         self.replica_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -57,7 +64,7 @@ class Watch:
         )
         self._threads = Threads("watch", _THREADS)
         self.tail = Tail(database, threads=self._threads, poll_s=settings.poll_s)
-        self.predictor = Predictor(self.counters)
+        self.predictor = Predictor(self.counters, capacity)
         self.recorder = Recorder(database, blobs, counters=self.counters)
         self._swapper = Swapper(
             database,

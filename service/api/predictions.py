@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import heapq
+import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from service import payload
+from service.aside import aside
 from service.batcher import Probabilities
-from service.deps import SettingsDep, WatchDep
+from service.deadline import DeadlineRoute
 from service.errors import (
     EmptyBody,
     ModelAway,
     NothingServed,
     Overloaded,
     TooLarge,
+    TooLate,
     TooSlow,
     UnsupportedMediaType,
 )
 from service.openapi import refusals
 from service.params import StreamName
 from service.schemas.common import spelled
+from service.settings import ServiceSettings
 from service.slot import Served
+from service.watch import Watch
 from store.errors import Conflict, NotFound
 
-router = APIRouter(tags=["predictions"])
+router = APIRouter(tags=["predictions"], route_class=DeadlineRoute)
 
 _FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
 _TEXTS = {"type": "array", "items": {"type": "string", "contentEncoding": "base64"}}
@@ -64,49 +69,22 @@ class Predictions(BaseModel):
     model_digest: str = Field(description="sha256 of its weights", examples=["sha256:9f86d0…"])
 
 
-async def _model(
-    watch: WatchDep,
-    stream: StreamName,
-    version: Annotated[
-        str | None,
-        Query(
-            pattern=r"^([0-9]{1,9}|@[a-z0-9][a-z0-9_-]{0,62})$",
-            description="`3` or `@alias`; the champion unless said",
-        ),
-    ] = None,
-    as_of: Annotated[
-        AwareDatetime | None,
-        Query(description="What the alias pointed at in that moment (RFC 3339), instead of now"),
-    ] = None,
-) -> Served:
-    return await watch.library.find(stream, version, as_of=as_of)
-
-
-async def _read(
-    request: Request, watch: WatchDep, settings: SettingsDep
-) -> AsyncIterator[list[bytes]]:
-    """The encoded images; room for them is held until they are answered."""
-    limit = settings.max_predict_bytes
-    announced = payload.announced_bytes(request, limit)
-    predictor = watch.predictor
-    with predictor.hold(announced or 0) as grow:
-        data = await payload.body(
-            request,
-            max_bytes=limit,
-            timeout_s=settings.body_timeout_s,
-            grow=grow if announced is None else None,
-        )
-        yield await payload.images(
-            data, request, max_images=settings.max_predict_images, threads=predictor.threads
-        )
-
-
+Wanted = Annotated[
+    str | None,
+    Query(
+        pattern=r"^([0-9]{1,9}|@[a-z0-9][a-z0-9_-]{0,62})$",
+        description="`3` or `@alias`; the champion unless said",
+    ),
+]
+AsOf = Annotated[
+    AwareDatetime | None,
+    Query(description="What the alias pointed at in that moment (RFC 3339), instead of now"),
+]
 TopK = Annotated[int, Query(ge=1, le=100, description="Labels for each image")]
 
 
 @router.post(
     "/v1/streams/{stream}/predictions",
-    dependencies=[Depends(payload.check_media_type)],
     response_model=Predictions,
     responses=refusals(
         NotFound,
@@ -118,58 +96,59 @@ TopK = Annotated[int, Query(ge=1, le=100, description="Labels for each image")]
         EmptyBody,
         Overloaded,
         ModelAway,
+        TooLate,
     ),
     openapi_extra={"requestBody": _BODY},
     summary="Predict the labels of images",
 )
 async def predict(
-    watch: WatchDep,
-    settings: SettingsDep,
-    served: Annotated[Served, Depends(_model)],
-    images: Annotated[list[bytes], Depends(_read)],
+    request: Request,
+    stream: StreamName,
     *,
+    version: Wanted = None,
+    as_of: AsOf = None,
     top_k: TopK = 5,
 ) -> Response:
     """Multipart files, one raw image, or JSON with base64.
 
-    All images are answered by one version, or none of them is.
+    All images are answered by one version, or none of them is. `X-Request-Timeout-Ms` says how
+    long the client will wait; what is not answered by then is a 504, and no longer computed.
     """
+    # taken by hand: to have them injected costs as much as the rest of this page
+    settings: ServiceSettings = request.app.state.settings
+    watch: Watch = request.app.state.watch
     predictor = watch.predictor
-    max_pixels = settings.max_predict_pixels
-    probabilities = await predictor.images(served, images, max_pixels=max_pixels)
+    payload.media_type(request)  # judged before anything else
+    served = await watch.library.find(stream, version, as_of=as_of)
+    async with payload.held(request, predictor, settings) as data:
+        images = await payload.images(
+            data, request, max_images=settings.max_predict_images, threads=predictor.threads
+        )
+        probabilities = await predictor.images(
+            served, images, max_pixels=settings.max_predict_pixels
+        )
     watch.counters.predicted(served.stream, served.version, len(images))
     ids = watch.recorder.note(served, images, probabilities)
-    body = await predictor.threads.run(_told, served, probabilities, ids, top_k)
+    told = await aside(
+        predictor.threads, probabilities.nbytes, _told, served, probabilities, ids, top_k
+    )
     headers = {
         "X-Model-Version": str(served.version),
         "X-Model-Digest": spelled(served.digest),
     }
-    return Response(body, headers=headers, media_type="application/json")
+    return Response(told, headers=headers, media_type="application/json")
 
 
-def _told(served: Served, probabilities: Probabilities, ids: list[str], top_k: int) -> str:
-    """The answer's JSON: many images with many labels take a while."""
-    return Predictions(
-        predictions=_ranked(probabilities, served.classes, ids, top_k),
-        model_version=served.version,
-        model_digest=spelled(served.digest),
-    ).model_dump_json()
-
-
-def _ranked(
-    probabilities: Probabilities, classes: tuple[str, ...], ids: list[str], top_k: int
-) -> list[Prediction]:
-    ranked = []
-    orders = (-probabilities).argsort(axis=1, kind="stable")
-    for row, order, prediction_id in zip(probabilities, orders, ids, strict=True):
-        scores = [Score(label=classes[k], probability=float(row[k])) for k in order[:top_k]]
-        best = scores[0]
-        ranked.append(
-            Prediction(
-                prediction_id=prediction_id,
-                label=best.label,
-                probability=best.probability,
-                top_k=scores,
-            )
-        )
-    return ranked
+def _told(served: Served, probabilities: Probabilities, ids: list[str], top_k: int) -> bytes:
+    """The JSON of `Predictions`, written without it: validating our own answer tells nothing."""
+    predictions = []
+    for row, prediction_id in zip(probabilities.tolist(), ids, strict=True):
+        best = heapq.nlargest(top_k, range(len(row)), key=row.__getitem__)
+        scores = [{"label": served.classes[k], "probability": row[k]} for k in best]
+        predictions.append({"prediction_id": prediction_id, **scores[0], "top_k": scores})
+    answer = {
+        "predictions": predictions,
+        "model_version": served.version,
+        "model_digest": spelled(served.digest),
+    }
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
