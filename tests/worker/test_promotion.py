@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from store import aliases, events, streams
@@ -152,9 +153,12 @@ def test_a_version_tells_what_it_was_made_from_and_what_became_of_old_chunks(ben
     assert three.mask_digest is not None
     mask = np.frombuffer(bench.context.blobs.read(three.mask_digest), dtype=np.uint8)
     assert np.unpackbits(mask).sum() == three.unlearning["reset"]
-    layers, share = three.unlearning["layers"], three.unlearning["layer_share"]
-    assert sum(layer["weights"] for layer in layers) == three.unlearning["counted"]
+    assert_the_bits_lie_by_layer(np.unpackbits(mask), three.unlearning)
+
+
+def assert_the_bits_lie_by_layer(bits: npt.NDArray[np.uint8], unlearning: dict[str, Any]) -> None:
+    layers, share = unlearning["layers"], unlearning["layer_share"]
     ends = np.cumsum([layer["weights"] for layer in layers])
-    pieces = np.split(np.unpackbits(mask)[: ends[-1]], ends[:-1])
-    for layer, piece in zip(layers, pieces, strict=True):
+    assert ends[-1] == unlearning["counted"]
+    for layer, piece in zip(layers, np.split(bits[: ends[-1]], ends[:-1]), strict=True):
         assert piece.mean() == pytest.approx(share[layer["name"]])
