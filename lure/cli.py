@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from lure.commands import data, feedback, registry, running, streams
+from lure.commands import data, feedback, registry, reproduce, running, streams
 from lure.commands.options import Url, say
 from lure.errors import EmbeddedError, LureError, Unreachable
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (running, streams, data, feedback, registry):
+for commands in (running, streams, data, feedback, registry, reproduce):
     app.add_typer(commands.app)
 
 

@@ -24,6 +24,7 @@ from lure import shapes, sse, uploads
 from lure.calls.base import of_stream
 from lure.calls.feedback import FeedbackCalls
 from lure.calls.registry import RegistryCalls
+from lure.calls.reruns import RerunCalls
 from lure.errors import LureError
 from lure.http import Http
 
@@ -34,7 +35,7 @@ LOOK_EVERY_S = 2.0
 READY_S = 5.0
 
 
-class Client(RegistryCalls, FeedbackCalls):
+class Client(RegistryCalls, RerunCalls, FeedbackCalls):
     """A client of one service; not to be shared between threads.
 
     Args:

@@ -63,6 +63,7 @@ class Version(TypedDict):
     strategy: str | None
     state: str
     aliases: list[str]
+    environment: dict[str, Any]
     digest: str
     bytes: int
     created_at: str
@@ -99,6 +100,18 @@ class LabelOutcome(TypedDict):
     outcome: str
     reason: str | None
     detail: str | None
+
+
+class Rerun(TypedDict):
+    id: str
+    stream: str
+    version: int
+    method: str
+    reason: str
+    state: str
+    progress: dict[str, Any] | None
+    result: dict[str, Any] | None
+    error: str | None
 
 
 class Page(TypedDict):

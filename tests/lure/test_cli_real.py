@@ -161,3 +161,9 @@ def test_smoke_ends_well_against_this_service(taught: Taught) -> None:
     )
     assert ended.returncode == DONE, ended.stderr
     assert ended.stdout.splitlines()[-1] == "smoke: ok"
+
+
+def test_a_version_is_reproduced_bit_by_bit(taught: Taught) -> None:
+    ended = taught.lure("reproduce", STREAM, "2")
+    assert ended.returncode == DONE, ended.stdout + ended.stderr
+    assert ended.stdout.startswith("digits: version 2 came out bit-identical, sha256:")
