@@ -12,9 +12,10 @@ import torch
 
 from lure_core import checkpoint, evaluate
 from lure_core.answers import Answers
+from lure_core.calibration import fit_temperature
 from lure_core.config import CycleConfig
-from lure_core.cycle import CycleData, judge, run_cycle
-from lure_core.data import Samples
+from lure_core.cycle import CycleData, calibrate, judge, run_cycle
+from lure_core.data import Samples, gather, normalise
 from lure_core.errors import BadCheckpoint, BadChunkFile
 from lure_core.learn import Learning
 from lure_core.types import Checkpoint, CycleResult, Metrics, Progress, Split, Start
@@ -133,6 +134,27 @@ def alike(one: Answers, other: Answers) -> bool:
     """Bit for bit."""
     arrays = ("label_N", "answer_N", "confidence_N", "part_N")
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays)
+
+
+def test_the_temperature_is_fitted_to_the_select_images_of_all_chunks() -> None:
+    version, config = first().checkpoint, create_config()
+    select = gather(DATA.parts, Split.SELECT)
+    with torch.inference_mode():
+        logits = checkpoint.restore(version)(normalise(select.images, config.normalisation))
+    fitted = calibrate(version, DATA, config)
+    assert fitted is not None
+    expected = fit_temperature(logits, select.labels)
+    assert fitted.temperature == pytest.approx(expected.temperature, rel=1e-3)
+
+
+def test_there_is_no_temperature_without_select_images_or_numbers() -> None:
+    config = create_config()
+    unselected = CycleData([of_split(NEW, Split.TRAIN)], [of_split(OLD, Split.JUDGE)])
+    assert calibrate(first().checkpoint, unselected, config) is None
+    broken = create_net()
+    with torch.no_grad():
+        next(broken.parameters()).fill_(torch.nan)
+    assert calibrate(checkpoint.pack(broken, config), DATA, config) is None
 
 
 def test_answers_tell_of_each_judge_image_which_chunk_it_came_in() -> None:

@@ -20,10 +20,11 @@ def diverged(is_diverged: bool) -> Finding:
 
 
 def minimum(images: int, policy: Gate) -> Finding:
-    """Fewer than `min_judge` images tell nothing."""
+    """Fewer than `min_judge` images tell nothing, and none at all never do."""
+    needed = max(1, policy.min_judge)
     numbers = {"images": images, "min_judge": policy.min_judge}
-    if images < policy.min_judge:
-        words = f"{images} judge images are too few to judge by; {policy.min_judge} are needed"
+    if images < needed:
+        words = f"{images} judge images are too few to judge by; {needed} are needed"
         return Finding("minimum", "unjudged", words, numbers)
     return Finding("minimum", "passed", f"{images} judge images are enough", numbers)
 

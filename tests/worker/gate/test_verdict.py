@@ -168,6 +168,12 @@ def test_too_few_images_promote_unjudged_and_say_so() -> None:
     assert verdict.record(held=False)["promoted"]
 
 
+def test_no_image_at_all_is_too_few_whatever_the_policy_asks() -> None:
+    verdict = flat(0, 0, 0).verdict(min_judge=0)
+    assert (verdict.outcome, verdict.tolerance) == ("unjudged", 0.02)
+    assert flat(1, 1, 1).verdict(min_judge=0).outcome == "unproven"
+
+
 @pytest.mark.parametrize("images", [0, 100])
 @pytest.mark.parametrize("champion", [True, False])
 def test_diverged_weights_never_pass(images: int, champion: bool) -> None:
