@@ -45,6 +45,16 @@ class Invalid(ServiceError):
         super().__init__(detail)
         self.faults = faults or []
 
+    def moved(self, before: str, now: str) -> Invalid:
+        """The same refusal; pointers that began with `before` begin with `now`."""
+        faults = [
+            Fault(now + fault.pointer.removeprefix(before), fault.detail)
+            if fault.pointer.startswith(before)
+            else fault
+            for fault in self.faults
+        ]
+        return Invalid(str(self), faults)
+
 
 class EmptyBody(Invalid):
     """There is nothing in the body."""

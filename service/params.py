@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Path, Query
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+POINTED = r"^([0-9]{1,9}|@[a-z0-9][a-z0-9_-]{0,62})$"
 _ID = r"^[A-Za-z0-9_]{1,64}$"
 _MAX_INT = 2**31 - 1
 
@@ -16,6 +17,9 @@ ChunkId = Annotated[str, Path(pattern=_ID, description="The chunk's id")]
 CycleId = Annotated[str, Path(pattern=_ID, description="The cycle's id")]
 RerunId = Annotated[str, Path(pattern=_ID, description="The rerun's id")]
 VersionNumber = Annotated[int, Path(ge=1, le=_MAX_INT, description="The version")]
+VersionOrAlias = Annotated[
+    str, Path(pattern=POINTED, description="A version's number, or `@` and an alias")
+]
 PageSize = Annotated[int, Query(ge=1, le=500, description="Most items in one page")]
 PageToken = Annotated[
     str | None,

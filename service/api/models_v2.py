@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from service.bounded import JsonRoute
@@ -12,20 +12,13 @@ from service.deps import DatabaseDep, StatisticsDep, WatchDep
 from service.errors import ModelAway, NothingServed
 from service.oip import metadata
 from service.openapi import refusals
-from service.params import StreamName
+from service.params import StreamName, VersionOrAlias
 from store import aliases, catalogue, streams
 from store.errors import Conflict, NotFound
 from store.states import VersionState
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"], route_class=JsonRoute)
 
-VersionOrAlias = Annotated[
-    str,
-    Path(
-        pattern=r"^([0-9]{1,9}|@[a-z0-9][a-z0-9_-]{0,62})$",
-        description="A version's number, or `@` and an alias",
-    ),
-]
 _MODEL = "/models/{model}"
 _VERSION = "/models/{model}/versions/{version}"
 _UNREADY: dict[str, Any] = {"description": "It cannot be asked at present"}

@@ -29,6 +29,7 @@ from store.blobs import Blobs
 from store.engine import Database
 from store.models import Stream, Version
 from store.settings import StoreSettings
+from tests.conftest import empty
 from tests.factories import create_stream, create_version
 
 CLASSES = tuple("0123456789")
@@ -121,6 +122,23 @@ def running(settings: ServiceSettings, *, ready: bool = True) -> Iterator[Runnin
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def digits_and_candidate(settings: StoreSettings) -> Iterator[Running]:
+    """A replica that serves version 1 of `digits`; version 2 is its candidate."""
+    database = Database(settings)
+    blobs = Blobs(settings.blobs, database)
+    stream = digits_stream(database)
+    for seed in range(2):
+        learned(database, blobs, stream, seed=seed, champion=seed == 0, architecture="mlp")
+    with database.begin() as session:
+        move = aliases.Move(2, "test", "to be looked at")
+        aliases.move(session, streams.lock(session, stream.id), "candidate", move)
+    with running(service_settings(settings)) as api:
+        yield api
+    database.close()
+    empty(settings.database_url)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -19,6 +19,7 @@ from service.oip.request import parse
 
 SPEC = InputSpec(channels=3, height=8, width=9)
 
+PROPERTY = settings(derandomize=True, deadline=None, max_examples=100)
 pixels = st.integers(1, 4).flatmap(lambda n: st_numpy.arrays(np.uint8, (n, 3, 8, 9)))
 
 
@@ -36,6 +37,7 @@ def binary(tensor: dict[str, Any], raw: bytes) -> tuple[bytes, int]:
     return header + raw, len(header)
 
 
+@PROPERTY
 @given(pixels, st.sampled_from(FORMS[:3]), st.booleans())
 def test_pixels_come_back_as_they_were_in_every_form(images: Any, form: Any, nested: bool) -> None:
     array = images if form.axes == "CHW" else images.transpose(0, 2, 3, 1)
@@ -48,6 +50,7 @@ def test_pixels_come_back_as_they_were_in_every_form(images: Any, form: Any, nes
     np.testing.assert_array_equal(read(body, len(body)), images)
 
 
+@PROPERTY
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=8))
 def test_files_come_back_as_they_were(files: list[bytes]) -> None:
     tensor = {"name": "images", "datatype": "BYTES", "shape": [len(files)]}
@@ -55,11 +58,13 @@ def test_files_come_back_as_they_were(files: list[bytes]) -> None:
     assert read(*binary(tensor, raw)) == files
 
 
+@PROPERTY
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_any_bytes_are_refused(body: bytes, json_bytes: int) -> None:
     assert read(body, min(json_bytes, len(body))) is None
 
 
+@PROPERTY
 @given(pixels, st.data())
 def test_what_is_cut_off_or_too_long_is_refused(images: Any, data: st.DataObject) -> None:
     tensor = {"name": "images", "datatype": "UINT8", "shape": list(images.shape)}
@@ -90,6 +95,7 @@ tensors = st.fixed_dictionaries(
 )
 
 
+@PROPERTY
 @given(
     st.fixed_dictionaries({"inputs": st.lists(tensors, max_size=2) | anything})
     | st.fixed_dictionaries({"inputs": st.tuples(tensors), "outputs": anything, "id": anything}),
