@@ -11,7 +11,16 @@ import sys
 
 import typer
 
-from lure.commands import data, feedback, registry, reproduce, running, streams
+from lure.commands import (
+    aliases,
+    data,
+    feedback,
+    figures,
+    registry,
+    reproduce,
+    running,
+    streams,
+)
 from lure.commands.options import Url, say
 from lure.errors import EmbeddedError, LureError, Unreachable
 
@@ -23,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (running, streams, data, feedback, registry, reproduce):
+for commands in (running, streams, data, feedback, registry, aliases, figures, reproduce):
     app.add_typer(commands.app)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self, cast
@@ -23,6 +23,7 @@ import httpx
 from lure import shapes, sse, uploads
 from lure.calls.base import of_stream
 from lure.calls.feedback import FeedbackCalls
+from lure.calls.figures import FiguresCalls
 from lure.calls.registry import RegistryCalls
 from lure.calls.reruns import RerunCalls
 from lure.errors import LureError
@@ -35,7 +36,7 @@ LOOK_EVERY_S = 2.0
 READY_S = 5.0
 
 
-class Client(RegistryCalls, RerunCalls, FeedbackCalls):
+class Client(RegistryCalls, FiguresCalls, RerunCalls, FeedbackCalls):
     """A client of one service; not to be shared between threads.
 
     Args:
@@ -80,6 +81,17 @@ class Client(RegistryCalls, RerunCalls, FeedbackCalls):
         key = {"Idempotency-Key": str(uuid.uuid4())}
         made = self.http.json("POST", "/v1/streams", json=body, headers=key)
         return cast(shapes.Stream, made)
+
+    def change_stream(self, name: str, patch: Mapping[str, Any]) -> shapes.Stream:
+        """Changes a stream's recipe or policies: a JSON merge patch of what is there now.
+
+        Raises:
+            LureError: 412 when somebody else changed it at the same time.
+        """
+        path = of_stream(name)
+        headers = {"If-Match": self.etag(path)}
+        changed = self.http.json("PATCH", path, json=patch, headers=headers, idempotent=False)
+        return cast(shapes.Stream, changed)
 
     def upload(
         self, stream: str, path: Path, *, on_bytes: Callable[[int], None] = lambda _: None

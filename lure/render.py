@@ -72,7 +72,7 @@ def running(cycles: Iterable[Mapping[str, Any]]) -> None:
 
 
 def versions(stream: str, items: Iterable[Mapping[str, Any]]) -> None:
-    columns = ("version", "aliases", "accuracy", "ECE", "parent", "strategy", "state", "created")
+    columns = ("version", "aliases", "accuracy", "ECE", "parent", "strategy", "gate", "state")
     rows = (
         (
             one["version"],
@@ -81,12 +81,48 @@ def versions(stream: str, items: Iterable[Mapping[str, Any]]) -> None:
             (one.get("metrics") or {}).get("ece"),
             one.get("parent"),
             one.get("strategy"),
+            verdict(one.get("verdict") or {}),
             one["state"],
             one["created_at"],
         )
         for one in items
     )
-    table(f"{stream}: versions", columns, rows)
+    table(f"{stream}: versions", (*columns, "created"), rows)
+
+
+def verdict(told: Mapping[str, Any]) -> str:
+    """What the gate decided when it was asked, in a few words."""
+    outcome = told.get("outcome")
+    if outcome is None:
+        return NOTHING
+    if told.get("promoted"):
+        return f"{outcome}, promoted"
+    if told.get("held"):
+        return f"{outcome}, held back"
+    return f"{outcome}, awaits a person" if told.get("awaits") else str(outcome)
+
+
+def judged(version: Mapping[str, Any]) -> None:
+    """The gate's words on a version."""
+    told = version.get("verdict") or {}
+    if "reason" in told:
+        typer.echo(f"version {version['version']} {verdict(told)}: {told['reason']}")
+
+
+def aliases(stream: str, items: Iterable[Mapping[str, Any]]) -> None:
+    columns = ("alias", "version", "on hold", "since")
+    rows = (
+        (one["alias"], one["version"], "yes" if one["hold"] else None, one["updated_at"])
+        for one in items
+    )
+    table(f"{stream}: aliases", columns, rows)
+
+
+def moves(stream: str, alias: str, items: Iterable[Mapping[str, Any]]) -> None:
+    columns = ("at", "from", "to", "who", "why")
+    members = ("at", "from_version", "to_version", "who", "reason")
+    rows = ([one.get(name) for name in members] for one in items)
+    table(f"{stream}: moves of {alias}", columns, rows)
 
 
 def predictions(answer: Mapping[str, Any], names: Sequence[str]) -> None:

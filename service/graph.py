@@ -39,7 +39,7 @@ def _words(node: NodeShape, names: str = "{}") -> Iterator[str]:
     """What stands in a node, line by line."""
     accuracy = "" if node.accuracy is None else f": {node.accuracy:.1%}"
     yield f"{node.version}{accuracy}"
-    yield node.strategy if node.verdict is None else f"{node.strategy}, {node.verdict}"
+    yield node.strategy if node.outcome is None else f"{node.strategy}, {node.outcome}"
     if node.state != "ready":
         yield node.state.replace("_", " ")
     if node.aliases:

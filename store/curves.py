@@ -54,7 +54,7 @@ class Point:
         tested: Test-then-train so far.
         seconds: Of its cycle, all stages.
         images_per_s: Training images a second.
-        verdict: The gate's outcome.
+        outcome: The gate's: passed, failed, unjudged, …
         promoted: Whether the gate made it champion.
         at: When it was made.
     """
@@ -68,7 +68,7 @@ class Point:
     tested: Tested
     seconds: float
     images_per_s: float | None
-    verdict: str | None
+    outcome: str | None
     promoted: bool
     at: dt.datetime
 
@@ -83,7 +83,8 @@ def newest(session: Session, stream: Stream, *, limit: int) -> list[Point]:
         select(
             Version.created_at,
             Version.metrics,
-            Version.verdict,
+            Version.outcome,
+            Version.verdict["promoted"].as_boolean().label("promoted"),
             Version.environment["images_per_s"].as_float().label("images_per_s"),
             Cycle.timings,
             sums,
@@ -108,8 +109,8 @@ def _point(row: Row[Any]) -> Point:
         tested=Tested(right=row.tested_right or 0.0, images=int(row.tested_images or 0)),
         seconds=sum(row.timings.values()),
         images_per_s=row.images_per_s,
-        verdict=row.verdict.get("outcome"),
-        promoted=bool(row.verdict.get("promoted")),
+        outcome=row.outcome,
+        promoted=bool(row.promoted),
         at=row.created_at,
     )
 

@@ -30,6 +30,11 @@ class Calls:
             whole["next_page_token"] = page.get("next_page_token")
         return whole
 
+    def etag(self, path: str) -> str:
+        """The ETag of what lies there now, for `If-Match`."""
+        known = self.http.answer(lambda: self.http.client.build_request("GET", path))
+        return str(known.headers.get("ETag", "*"))
+
 
 def of_stream(name: str, *parts: str | int) -> str:
     """The path of a stream, or of what lies below it."""

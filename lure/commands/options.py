@@ -16,6 +16,7 @@ UrlOption = typer.Option("--url", help=f"The service (or LURE_URL; else {DEFAULT
 Url = Annotated[str | None, UrlOption]
 AsJson = Annotated[bool, typer.Option("--json", help="The service's answer as one JSON document.")]
 Stream = Annotated[str, typer.Argument(help="The stream's name.")]
+Version = Annotated[int, typer.Argument(min=1, help="The version's number.")]
 Reason = Annotated[str, typer.Option(help="Why, for the alias's history.")]
 
 

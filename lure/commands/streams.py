@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -72,6 +73,54 @@ def status(
         render.streams([found])
         render.chunks(stream, client.chunks(stream)["items"][:NEWEST])
         render.running(client.cycles(stream)["items"][:NEWEST])
+        for newest in client.versions(stream)["items"][:1]:
+            render.judged(newest)
+
+
+@app.command("set")
+def set_(
+    stream: Stream,
+    settings: Annotated[
+        list[str], typer.Argument(help="recipe.epochs=20, policies.gate.mode=manual, …")
+    ],
+    *,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a stream's recipe or policies; a cycle that has begun keeps what it began with.
+
+    null is the default again, or no value where there may be none: policies.gate.per_class=null.
+    """
+    with connect(url) as client:
+        changed = client.change_stream(stream, _patch(settings))
+    if as_json:
+        render.document(changed)
+        return
+    for given in settings:
+        path = given.partition("=")[0]
+        typer.echo(f"{stream}: {path} is {json.dumps(_at(changed, path))}")
+
+
+def _patch(settings: list[str]) -> dict[str, Any]:
+    """`a.b.c=1` as {"a": {"b": {"c": 1}}}, all in one."""
+    patch: dict[str, Any] = {}
+    for given in settings:
+        path, value = setting(given)
+        *folders, name = path.split(".")
+        inner = patch
+        for folder in folders:
+            inner = inner.setdefault(folder, {})
+            if not isinstance(inner, dict):
+                raise typer.BadParameter(f"{given!r}: {folder} has a value already")
+        inner[name] = value
+    return patch
+
+
+def _at(document: Any, path: str) -> Any:
+    """What stands there in the answer; a recipe's name does not."""
+    for name in path.split("."):
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
 
 
 def _classes(text: str) -> list[str] | str:

@@ -21,7 +21,7 @@ class NodeShape(BaseModel):
     state: VersionState
     aliases: list[str]
     accuracy: float | None
-    verdict: str | None = Field(description="The gate's: passed, failed, unjudged, …")
+    outcome: str | None = Field(description="The gate's: passed, failed, unjudged, …")
     promoted: bool = Field(description="Whether it has ever been champion, by the gate or by hand")
     reruns: int = Field(description="How often its cycle was run again")
 
@@ -36,7 +36,7 @@ class NodeShape(BaseModel):
             state=version.state,
             aliases=list(node.aliases),
             accuracy=version.metrics.get("accuracy"),
-            verdict=version.verdict.get("outcome"),
+            outcome=version.outcome,
             promoted=node.promoted,
             reruns=node.reruns,
         )

@@ -45,7 +45,7 @@ class PointShape(BaseModel):
     backward_transfer: float | None
     seconds: float = Field(description="Of its cycle, all stages")
     images_per_s: float | None = Field(description="Training images a second")
-    verdict: str | None
+    outcome: str | None = Field(description="The gate's: passed, failed, unjudged, …")
     promoted: bool = Field(description="Whether the gate made it champion")
     at: dt.datetime
 
@@ -63,7 +63,7 @@ class PointShape(BaseModel):
             ),
             seconds=round(point.seconds, 3),
             images_per_s=point.images_per_s,
-            verdict=point.verdict,
+            outcome=point.outcome,
             promoted=point.promoted,
             at=point.at,
         )

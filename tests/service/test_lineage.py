@@ -54,7 +54,7 @@ def test_a_rollback_makes_a_branch(plane: Plane, row: Stream) -> None:
     assert [nodes[n]["promoted"] for n in nodes] == [True, True, True, True, False]
     assert (nodes[4]["aliases"], nodes[4]["reruns"]) == (["champion"], 1)
     assert (nodes[3]["state"], nodes[3]["accuracy"]) == ("weights_deleted", 0.9)
-    assert (nodes[5]["verdict"], nodes[5]["strategy"]) == ("failed", "lure")
+    assert (nodes[5]["outcome"], nodes[5]["strategy"]) == ("failed", "lure")
     assert all(len(node["chunks"]) == 1 for node in nodes.values())
 
 

@@ -79,7 +79,7 @@ def test_the_curve_has_a_point_a_version(plane: Plane, row: Stream) -> None:
         "backward_transfer": None,
         "seconds": 2.5,
         "images_per_s": 512.0,
-        "verdict": "passed",
+        "outcome": "passed",
         "promoted": True,
     }
 
