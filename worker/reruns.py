@@ -56,8 +56,6 @@ def _rerun(context: Context, claim: reruns.Claim, heartbeat: Heartbeat) -> None:
         return
 
     result = run(context, task, made.rerun.resume_digest, record)
-
-    record.enter(Stage.SAVE)
     told = outcome(context, made, task, result)
     context.transact(lambda session: reruns.succeed(session, made.stream, claim, told))
     log.info("rerun done", extra={"rerun": claim.rerun_id})
