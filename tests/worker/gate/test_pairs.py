@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.gate.pairs import Pairs
 
 CONFIDENCE = 0.95
+PROPERTY = settings(derandomize=True, deadline=None, max_examples=60)
 
 
 @st.composite
@@ -25,18 +26,21 @@ def test_the_example_of_the_authors_own_package() -> None:
     assert pairs.greatest_loss(0.975) == pytest.approx(0.6251933, abs=1e-6)
 
 
+@PROPERTY
 @given(tables())
 def test_it_is_the_same_seen_from_the_other_side(pairs: Pairs) -> None:
     swapped = Pairs(pairs.images, pairs.both, gained=pairs.lost, lost=pairs.gained)
     assert swapped.least_loss(CONFIDENCE) == pytest.approx(-pairs.greatest_loss(CONFIDENCE))
 
 
+@PROPERTY
 @given(tables(), st.integers(2, 20))
 def test_it_shrinks_with_more_images_of_the_same_kind(pairs: Pairs, times: int) -> None:
     more = Pairs(*(times * count for count in (pairs.images, pairs.both, pairs.gained, pairs.lost)))
     assert width(more) < width(pairs)
 
 
+@PROPERTY
 @given(tables())
 def test_more_confidence_takes_a_wider_interval(pairs: Pairs) -> None:
     assert pairs.least_loss(0.99) < pairs.least_loss(CONFIDENCE)
@@ -44,6 +48,7 @@ def test_more_confidence_takes_a_wider_interval(pairs: Pairs) -> None:
     assert pairs.least_loss(0.5) == pytest.approx(pairs.greatest_loss(0.5))
 
 
+@PROPERTY
 @given(tables())
 def test_images_on_which_both_agree_tell_nothing_of_the_direction(pairs: Pairs) -> None:
     right = Pairs(pairs.images, pairs.images - pairs.gained - pairs.lost, pairs.gained, pairs.lost)
