@@ -188,6 +188,22 @@ def fail(session: Session, stream: Stream, rerun: Rerun, error: str) -> None:
     _end(session, stream, rerun, RerunState.FAILED)
 
 
+def cancel(session: Session, stream: Stream, rerun_id: str) -> Rerun:
+    """Stop a rerun that is not over; its worker loses its claim. A counterfactual stays undone.
+
+    Raises:
+        NotFound: There is no such rerun.
+        Conflict: It is over.
+    """
+    rerun = session.scalar(
+        locked(select(Rerun).where(Rerun.id == rerun_id, Rerun.stream_id == stream.id))
+    )
+    if rerun is None:
+        raise NotFound("rerun", rerun_id)
+    _end(session, stream, rerun, RerunState.CANCELLED)
+    return rerun
+
+
 def record_exception(session: Session, claim: Claim, error: str) -> None:
     """The rerun raised: free it to be tried again, or fail it at its last exception."""
     rerun = fenced(session, claim)

@@ -95,17 +95,19 @@ class RerunState(StrEnum):
     """Where a cycle that is run again is."""
 
     QUEUED = "queued"  # waits until no cycle has anything to do
-    RUNNING = "running"  # a worker holds it, or held it and died
+    RUNNING = "running"  # a worker holds it, or held it and died, or gave way to a cycle
     SUCCEEDED = "succeeded"  # its figures are stored
     FAILED = "failed"  # it gave up; its error is stored
+    CANCELLED = "cancelled"  # a person stopped it
 
 
 _R = RerunState
 RERUN_MOVES: dict[RerunState, frozenset[RerunState]] = {
-    _R.QUEUED: frozenset({_R.RUNNING, _R.FAILED}),
-    _R.RUNNING: frozenset({_R.SUCCEEDED, _R.FAILED}),
+    _R.QUEUED: frozenset({_R.RUNNING, _R.FAILED, _R.CANCELLED}),
+    _R.RUNNING: frozenset({_R.SUCCEEDED, _R.FAILED, _R.CANCELLED}),
     _R.SUCCEEDED: frozenset(),
     _R.FAILED: frozenset(),
+    _R.CANCELLED: frozenset(),
 }
 
 

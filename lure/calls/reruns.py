@@ -9,7 +9,7 @@ from lure import shapes
 from lure.calls.base import Calls, of_stream
 
 WAIT_S = 30  # in one request; a proxy may end one that takes longer
-OVER = frozenset({"succeeded", "failed"})
+OVER = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class RerunCalls(Calls):

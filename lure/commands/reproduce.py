@@ -38,7 +38,8 @@ def reproduce(
         made = client.version(stream, version)
     result = rerun["result"]
     if result is None:
-        raise LureError(f"version {version} could not be run again", detail=rerun["error"] or "")
+        why = rerun["error"] or rerun["state"]
+        raise LureError(f"version {version} could not be run again", detail=why)
     if as_json:
         render.document(rerun)
     elif method == _AS_IT_WAS:

@@ -136,6 +136,7 @@ def upgrade() -> None:
                 "running",
                 "succeeded",
                 "failed",
+                "cancelled",
                 name="rerun_state",
                 native_enum=False,
                 create_constraint=True,

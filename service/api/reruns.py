@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Depends, Header
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
@@ -31,6 +32,15 @@ Prefer = Annotated[str | None, Header(description="`wait=N`: for its end, N ≤ 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class Asking:
+    """What it takes to ask for one."""
+
+    database: DatabaseDep
+    queue: QueueDep
+    key: KeyDep
+
+
 @router.post(
     "/versions/{version}:reproduce",
     status_code=202,
@@ -38,12 +48,10 @@ log = structlog.get_logger(__name__)
     responses=refusals(NotFound, Conflict, KeyReused, *JSON_BODY),
     summary="Run a version's cycle once more, as it was or with another strategy",
 )
-async def reproduce_version(  # noqa: PLR0913 -- each is of the request, or a dependency
+async def reproduce_version(
     stream: StreamName,
     version: VersionNumber,
-    key: KeyDep,
-    database: DatabaseDep,
-    queue: QueueDep,
+    asking: Annotated[Asking, Depends()],
     prefer: Prefer = None,
     wanted: NewRerun | None = None,
 ) -> JSONResponse:
@@ -53,12 +61,10 @@ async def reproduce_version(  # noqa: PLR0913 -- each is of the request, or a de
     not there any more: the weights of its parent, or a chunk that was retracted.
     """
     method = wanted.method if wanted else reruns.REPRODUCE
-    ask = partial(_ask, database, stream, version, method=method, key=key)
-    answer, replayed = await run_in_threadpool(ask)
-    await run_in_threadpool(queue.rerun)
+    answer, replayed = await run_in_threadpool(_ask, asking, stream, version, method)
     seconds = waiting.seconds_of(prefer)
     if seconds is not None:
-        read = partial(_read, database, stream, answer.body["id"])
+        read = partial(_read, asking.database, stream, answer.body["id"])
         found = await waiting.settled(read, _is_over, seconds=seconds)
         answer.body = answer.body if found is None else found.model_dump(mode="json")
     response = idempotency.response(answer, replayed=replayed)
@@ -100,12 +106,26 @@ async def get_rerun(
     return await run_in_threadpool(read)
 
 
-def _ask(
-    database: Database, stream: str, version: int, *, method: str, key: str | None
-) -> tuple[Answer, bool]:
+@router.post(
+    "/reruns/{rerun}:cancel",
+    responses=refusals(NotFound, Conflict),
+    summary="Stop a rerun that is not over",
+)
+def cancel_rerun(stream: StreamName, rerun: RerunId, database: DatabaseDep) -> RerunShape:
+    """A counterfactual that is stopped is not made due again."""
+    with database.begin() as session:
+        row = reruns.cancel(session, streams.get(session, stream), rerun)
+        session.flush()
+        shown = RerunShape.of(row, stream)
+    log.info("rerun cancelled", stream=stream, rerun=rerun)
+    return shown
+
+
+def _ask(asking: Asking, stream: str, version: int, method: str) -> tuple[Answer, bool]:
     """The answer, and whether it is the one that the key was given before."""
     scope = f"POST /v1/streams/{stream}/versions/{version}:reproduce"
-    with database.begin() as session:
+    key = asking.key
+    with asking.database.begin() as session:
         # the same key twice at once: the second waits here
         row = streams.lock(session, streams.get(session, stream).id)
         if key and (old := answers.find(session, scope=scope, key=key, fingerprint=method)):
@@ -121,6 +141,7 @@ def _ask(
         )
         if key:
             answers.keep(session, answer)
+    asking.queue.rerun()
     log.info("rerun asked for", stream=stream, version=version, method=method, rerun=rerun.id)
     return answer, False
 

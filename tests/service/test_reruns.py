@@ -117,3 +117,13 @@ def test_one_of_elsewhere_is_not_found(plane: Plane, client: httpx.Client, row: 
     problem(client.get(f"/v1/streams/{plane.new_stream()}/reruns/{rerun}"), 404, "not-found")
     problem(client.get(f"/v1/streams/{row.name}/reruns/rer_none"), 404, "not-found")
     problem(client.post("/v1/streams/none/versions/1:reproduce"), 404, "not-found")
+
+
+def test_one_that_is_not_over_can_be_stopped(client: httpx.Client, row: Stream) -> None:
+    where = ask(client, row).headers["location"]
+    stopped = client.post(f"{where}:cancel")
+    assert (stopped.status_code, stopped.json()["state"]) == (200, "cancelled")
+    assert stopped.json()["finished_at"] is not None
+    told = problem(client.post(f"{where}:cancel"), 409, "conflict")
+    assert told["detail"] == "a rerun that is cancelled cannot become cancelled"
+    problem(client.post(f"/v1/streams/{row.name}/reruns/rer_none:cancel"), 404, "not-found")

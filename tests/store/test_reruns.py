@@ -101,6 +101,20 @@ def test_a_claim_that_was_taken_over_writes_nothing(database: Database, stream: 
     assert told.count("rerun.started") == 1
 
 
+def test_one_that_is_cancelled_takes_no_more_from_its_worker(
+    database: Database, stream: Stream
+) -> None:
+    add(database, stream)
+    claimed = must_claim(database)
+    with database.begin() as session:
+        reruns.cancel(session, stream, claimed.rerun_id)
+    with database.begin() as session:
+        assert not reruns.beat(session, claimed)
+    with pytest.raises(FenceLost), database.begin() as session:
+        reruns.succeed(session, stream, claimed, {})
+    assert claim(database) is None
+
+
 def test_what_was_handed_back_is_free_and_counts_no_death(
     database: Database, stream: Stream
 ) -> None:
