@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from torch import Tensor, nn
 
 from lure_core import models
 from lure_core.config import CycleConfig, InputSpec, Normalisation
-from lure_core.data import normalise
 from lure_core.errors import BadCheckpoint, ConfigError, UnknownArchitecture
-from lure_core.precision import device_of, libraries
+from lure_core.precision import Precision, answering, device_of, libraries
+from lure_core.runner import Runner, Shape
 from lure_core.types import Checkpoint
 
 FORMAT_VERSION = 1
@@ -52,23 +53,31 @@ def restore(checkpoint: Checkpoint) -> nn.Module:
         BadCheckpoint: The digest is wrong, or weights and sidecar do not fit together.
     """
     sidecar = checkpoint.sidecar
-    if sidecar.get("format_version") != FORMAT_VERSION:
-        raise BadCheckpoint(f"sidecar of format {sidecar.get('format_version')!r}, not 1")
-    if hashlib.sha256(checkpoint.weights).hexdigest() != sidecar.get("weights_sha256"):
-        raise BadCheckpoint("the weights do not have the digest that their sidecar names")
-    try:
+    weights = weights_of(checkpoint)
+    with _fitting():
         model = models.build(
             sidecar["architecture"],
             classes=len(sidecar["classes"]),
             input=InputSpec.from_dict(sidecar["input"]),
             seed=0,
         )
-        model.load_state_dict(load_tensors(checkpoint.weights), strict=True)
-    except (KeyError, TypeError, ConfigError, UnknownArchitecture) as error:
-        raise BadCheckpoint(f"the sidecar is not usable: {error}") from error
-    except (SafetensorError, RuntimeError) as error:
-        raise BadCheckpoint(f"the weights do not fit their sidecar: {error}") from error
+        model.load_state_dict(weights, strict=True)
     return model.eval()
+
+
+def weights_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Its tensors by name, after its digest was checked.
+
+    Raises:
+        BadCheckpoint: The digest is wrong, or the bytes are something else.
+    """
+    sidecar = checkpoint.sidecar
+    if sidecar.get("format_version") != FORMAT_VERSION:
+        raise BadCheckpoint(f"sidecar of format {sidecar.get('format_version')!r}, not 1")
+    if hashlib.sha256(checkpoint.weights).hexdigest() != sidecar.get("weights_sha256"):
+        raise BadCheckpoint("the weights do not have the digest that their sidecar names")
+    with _fitting():
+        return load_tensors(checkpoint.weights)
 
 
 def normalisation_of(checkpoint: Checkpoint) -> Normalisation:
@@ -83,15 +92,34 @@ def normalisation_of(checkpoint: Checkpoint) -> Normalisation:
     return found
 
 
-class LoadedClassifier:
-    """A model ready to answer. Safe to use from several threads: answering changes nothing."""
+def shape_of(sidecar: Mapping[str, Any], precision: Precision) -> Shape:
+    """What a module must be built for to take that version's weights.
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
-        self._model = restore(checkpoint).to(device)
+    Raises:
+        BadCheckpoint: The sidecar is not usable.
+    """
+    with _fitting():
+        return Shape(
+            architecture=str(sidecar["architecture"]),
+            classes=len(sidecar["classes"]),
+            input=InputSpec.from_dict(sidecar["input"]),
+            precision=precision,
+        )
+
+
+class LoadedClassifier:
+    """A version ready to answer. Safe to use from several threads: answering changes nothing.
+
+    Attributes:
+        runner: The module that holds its weights. Whoever lets go of this classifier may load
+            others into it.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, runner: Runner) -> None:
+        self.runner = runner
         self._normalisation = normalisation_of(checkpoint)
-        self._device = device
         self.classes: tuple[str, ...] = tuple(checkpoint.sidecar["classes"])
-        self.input = InputSpec.from_dict(checkpoint.sidecar["input"])
+        self.input = runner.shape.input
 
     def predict(self, images_u8: npt.NDArray[np.uint8] | Tensor) -> npt.NDArray[np.float32]:
         """Probabilities [N, K] of raw images [N, C, H, W] of the classifier's input shape."""
@@ -101,9 +129,7 @@ class LoadedClassifier:
         shape = (self.input.channels, self.input.height, self.input.width)
         assert images.dtype == torch.uint8
         assert tuple(images.shape[1:]) == shape, f"{tuple(images.shape)} is no batch of {shape}"
-        with torch.inference_mode():
-            x_NCHW = normalise(images.to(self._device), self._normalisation)
-            output: npt.NDArray[np.float32] = self._model(x_NCHW).softmax(dim=1).cpu().numpy()
+        output: npt.NDArray[np.float32] = self.runner.answer(images, self._normalisation).numpy()
         return output
 
     def warm_up(self) -> None:
@@ -113,15 +139,49 @@ class LoadedClassifier:
 
 
 def load_classifier(
-    weights: Path | bytes, sidecar: Mapping[str, Any], *, device: str = "cpu"
+    weights: Path | bytes,
+    sidecar: Mapping[str, Any],
+    *,
+    device: str = "cpu",
+    precision: Precision | None = None,
+    spare: Runner | None = None,
 ) -> LoadedClassifier:
     """Load a version for serving.
 
+    Args:
+        weights: The safetensors file or its content.
+        sidecar: What goes with it.
+        device: Where it answers, unless `precision` says so too.
+        precision: In what it answers; fp32 unless given.
+        spare: A runner of the version's shape that answers nobody any more; its weights are
+            replaced. One is built unless given.
+
     Raises:
-        BadCheckpoint: The digest is wrong, or weights and sidecar do not fit together.
+        BadCheckpoint: The digest is wrong, or weights and sidecar do not fit together. What
+            `spare` holds is undefined then.
     """
     content = weights if isinstance(weights, bytes) else weights.read_bytes()
-    return LoadedClassifier(Checkpoint(content, dict(sidecar)), device_of(device))
+    checkpoint = Checkpoint(content, dict(sidecar))
+    tensors = weights_of(checkpoint)
+    shape = shape_of(sidecar, precision or answering("fp32", device=device_of(device)))
+    with _fitting():
+        if spare is None:
+            spare = Runner(shape, tensors)
+        else:
+            assert spare.shape == shape
+            spare.load(tensors)
+    return LoadedClassifier(checkpoint, spare)
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """Tell what does not fit together as a `BadCheckpoint`."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        raise BadCheckpoint(f"the weights do not fit their sidecar: {error}") from error
+    except (KeyError, TypeError, ConfigError, UnknownArchitecture) as error:
+        raise BadCheckpoint(f"the sidecar is not usable: {error}") from error
 
 
 def pack_state(tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> bytes:
