@@ -33,8 +33,8 @@ def metrics(stream: str, found: Document) -> None:
     table(f"{stream}: after every chunk", (*columns, "seconds", "gate"), rows)
     if found["live"]:
         _live(stream, found["live"])
-    for judgement in found["counterfactual"]["judgements"]:
-        typer.echo(f"was unlearning worth it? {judgement['worth_it']}: {judgement['words']}")
+    if judgements := found["counterfactual"]["judgements"]:
+        _worth(stream, judgements)
 
 
 def _live(stream: str, versions: Sequence[Document]) -> None:
@@ -49,6 +49,22 @@ def _live(stream: str, versions: Sequence[Document]) -> None:
     )
     columns = ("version", "labels", "accuracy", "95 %")
     table(f"{stream}: live, by labels that came later", columns, rows)
+
+
+def _worth(stream: str, judgements: Sequence[Document]) -> None:
+    columns = ("beside", "versions", "accuracy", "its accuracy", "seconds", "its seconds")
+    rows = (
+        (
+            one["method"],
+            one["versions"],
+            *(one[side]["accuracy"] for side in ("own", "other")),
+            *(f"{one[side]['seconds']:.1f}" for side in ("own", "other")),
+        )
+        for one in judgements
+    )
+    table(f"{stream}: what others would have come to", columns, rows)
+    for one in judgements:
+        typer.echo(f"was unlearning worth it? {one['worth_it']}: {one['words']}")
 
 
 def lineage(stream: str, found: Document) -> None:

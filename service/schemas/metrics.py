@@ -7,7 +7,7 @@ import datetime as dt
 from pydantic import BaseModel, Field
 
 from service.evidence import Interval, of_share
-from service.worth import Judgement, Worth
+from service.worth import Judgement, Sum, Worth
 from store.counterfactuals import Comparison, Outcome
 from store.curves import Point
 
@@ -131,16 +131,28 @@ class ComparisonShape(BaseModel):
         )
 
 
+class SumShape(BaseModel):
+    """What one side came to."""
+
+    accuracy: float | None = Field(description="Mean over the versions compared")
+    seconds: float = Field(description="Of all of them")
+
+    @classmethod
+    def of(cls, side: Sum) -> SumShape:
+        return cls(accuracy=side.accuracy, seconds=round(side.seconds, 3))
+
+
 class JudgementShape(BaseModel):
     """The versions' own ways against one method."""
 
     method: str
     versions: int = Field(description="How many were compared")
+    own: SumShape
+    other: SumShape
     gain: IntervalShape | None = Field(
         description="Accuracy gained, as a mean of the differences with Student's interval, which"
         " takes the versions for independent though each came of the last; null: too few"
     )
-    seconds_ratio: float | None
     worth_it: Worth
     words: str
 
@@ -150,8 +162,9 @@ class JudgementShape(BaseModel):
         return cls(
             method=judgement.method,
             versions=judgement.versions,
+            own=SumShape.of(judgement.own),
+            other=SumShape.of(judgement.other),
             gain=gain,
-            seconds_ratio=judgement.seconds_ratio,
             worth_it=judgement.worth,
             words=judgement.words,
         )

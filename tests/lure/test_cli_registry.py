@@ -153,11 +153,26 @@ def test_metrics_end_with_whether_unlearning_was_worth_it(scripted: Scripted) ->
         "correct": 8,
         "accuracy": {"value": 0.8, "low": 0.49, "high": 0.94},
     }
-    judgement = {"worth_it": "too few to tell", "words": "1 compared with scratch: …"}
+    judgement = {
+        "method": "scratch",
+        "versions": 1,
+        "own": {"accuracy": 0.92, "seconds": 3.0},
+        "other": {"accuracy": 0.91, "seconds": 4.0},
+        "worth_it": "too few to tell",
+        "words": "1 compared with scratch: …",
+    }
     counterfactual = {"judgements": [judgement], "comparisons": []}
     scripted.answers = [told({"curve": [point], "live": [live], "counterfactual": counterfactual})]
     output = lure(scripted, "metrics", "digits", "--last", "5").output
-    for words in ("2, 3", "0.8100", "0.0800", "3.2", "passed, promoted", "0.4900 to 0.9400"):
+    for words in (
+        "2, 3",
+        "0.8100",
+        "0.0800",
+        "3.2",
+        "passed, promoted",
+        "0.4900 to 0.9400",
+        "0.9100",
+    ):
         assert words in output
     assert output.endswith("worth it? too few to tell: 1 compared with scratch: …\n")
     assert scripted.requests[0].path == "/v1/streams/digits/metrics?limit=5"

@@ -164,7 +164,8 @@ def test_counterfactuals_are_set_beside_the_versions(plane: Plane, row: Stream) 
     assert (other["method"], other["accuracy"], other["seconds"]) == ("scratch", 0.8, 4.0)
     (judgement,) = shown["judgements"]
     assert (judgement["method"], judgement["worth_it"]) == ("scratch", "too few to tell")
-    assert judgement["seconds_ratio"] == 0.5
+    assert judgement["own"] == {"accuracy": 0.85, "seconds": 2.0}
+    assert judgement["other"] == {"accuracy": 0.8, "seconds": 4.0}
 
 
 def test_a_new_stream_has_no_figures_yet(plane: Plane, stream: str) -> None:

@@ -27,7 +27,9 @@ def judged(own: Sequence[float | None], other: Sequence[float | None]) -> Judgem
 
 def test_a_gain_that_the_interval_shows_is_worth_it() -> None:
     found = judged([0.92, 0.93, 0.92, 0.94, 0.93], [0.90, 0.91, 0.91, 0.92, 0.90])
-    assert (found.worth, found.seconds_ratio, found.versions) == ("yes", 0.75, 5)
+    assert (found.worth, found.versions) == ("yes", 5)
+    assert (found.own.accuracy, found.own.seconds) == (pytest.approx(0.928), 15.0)
+    assert (found.other.accuracy, found.other.seconds) == (pytest.approx(0.908), 20.0)
     assert found.words == (
         "over 5 versions 2.00 points more accurate than scratch (95 % interval +1.12 to +2.88),"
         " in 0.75 of its seconds"
@@ -50,7 +52,8 @@ def test_what_could_be_chance_is_undecided() -> None:
 def test_few_versions_tell_nothing_however_far_apart(versions: int) -> None:
     found = judged([0.99] * versions, [0.1] * versions)
     assert (found.worth, found.gain) == ("too few to tell", None)
-    assert found.words == f"{versions} compared with scratch: too few to tell, 5 are needed"
+    words = f"{versions} compared with scratch, in 0.75 of its seconds; 5 are needed"
+    assert found.words == words
 
 
 def test_versions_without_judge_images_count_for_nothing() -> None:
@@ -62,6 +65,6 @@ def test_each_method_is_judged_by_itself() -> None:
         2, outcome("lure", 0.9, 3), [outcome("warm", 0.8, 1), outcome("scratch", 0.7, 0)]
     )
     scratch, warm = judge([one])
-    assert (scratch.method, scratch.seconds_ratio) == ("scratch", None)
-    assert (warm.method, warm.seconds_ratio) == ("warm", 3.0)
+    assert (scratch.method, scratch.words) == ("scratch", "1 compared with scratch; 5 are needed")
+    assert (warm.method, warm.other.accuracy) == ("warm", 0.8)
     assert judge([]) == []
