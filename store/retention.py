@@ -11,9 +11,8 @@ from sqlalchemy.orm import Session
 from store import aliases, events, streams, versions
 from store.errors import Conflict
 from store.models import Artifact, Cycle, Rerun, Stream, Version
-from store.states import ACTIVE, RerunState, VersionState, check_version_move
-
-_UNFINISHED = (RerunState.QUEUED, RerunState.RUNNING)
+from store.reruns import UNFINISHED
+from store.states import ACTIVE, VersionState, check_version_move
 
 
 def delete_weights(session: Session, stream: Stream, number: int, *, who: str) -> bool:
@@ -71,7 +70,7 @@ def _needed(session: Session, stream: Stream) -> dict[int, str]:
     reruns = session.execute(
         select(Version.parent, Rerun.id)
         .join(Rerun, (Rerun.stream_id == Version.stream_id) & (Rerun.version == Version.version))
-        .where(Rerun.stream_id == stream.id, Rerun.state.in_(_UNFINISHED))
+        .where(Rerun.stream_id == stream.id, Rerun.state.in_(UNFINISHED))
     )
     begun = [
         *((parent, f"rerun {rerun}") for parent, rerun in reruns),
