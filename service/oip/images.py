@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import math
 import struct
+from array import array
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -52,28 +54,32 @@ def weight_bytes(tensor: Tensor) -> int:
 def _from_bytes(tensor: Tensor) -> Pixels:
     if tensor.raw is not None:
         return _viewed(tensor, tensor.raw, np.uint8)
-    values = _numbers(tensor, kinds={int}, words="whole numbers of 0 to 255")
-    try:
-        return np.array(values, np.uint8).reshape(tensor.shape)
-    except OverflowError as error:
-        at = next(at for at, value in enumerate(values) if not 0 <= value <= 255)
-        raise _out_of_range(tensor, at, values[at], 255) from error
+    values = _numbers(tensor)
+    try:  # nine times as fast as by an array, and JSON's numbers are many
+        return np.frombuffer(bytes(values), np.uint8).reshape(tensor.shape)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _first_fault(tensor, values, (int,), 255) from error
 
 
 def _from_floats(tensor: Tensor) -> Pixels:
     if tensor.raw is not None:
         values = _viewed(tensor, tensor.raw, np.dtype("<f4"))
+        if not _within_0_and_1(values):
+            at = int(np.argmin((values >= 0) & (values <= 1)))
+            raise _out_of_range(tensor, at, values.flat[at], 1)
     else:
-        numbers = _numbers(tensor, kinds={int, float}, words="numbers of 0 to 1")
+        numbers = _numbers(tensor)
         try:
-            values = np.array(numbers, np.float32).reshape(tensor.shape)
-        except OverflowError as error:  # a whole number that no float can hold
-            at = next(at for at, value in enumerate(numbers) if not 0 <= value <= 1)
-            raise _out_of_range(tensor, at, numbers[at], 1) from error
-    if not (values.min() >= 0 and values.max() <= 1):  # neither holds of what is not a number
-        at = int(np.argmin((values >= 0) & (values <= 1)))
-        raise _out_of_range(tensor, at, values.flat[at], 1)
+            values = np.frombuffer(array("f", numbers), np.float32).reshape(tensor.shape)
+        except (TypeError, OverflowError) as error:
+            raise _first_fault(tensor, numbers, (int, float), 1) from error
+        if not _within_0_and_1(values):
+            raise _first_fault(tensor, numbers, (int, float), 1)
     return np.rint(values * np.float32(255)).astype(np.uint8)
+
+
+def _within_0_and_1(values: npt.NDArray[np.float32]) -> bool:
+    return bool(values.min() >= 0 and values.max() <= 1)  # neither holds of what is not a number
 
 
 def _viewed(tensor: Tensor, raw: memoryview, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
@@ -86,8 +92,8 @@ def _viewed(tensor: Tensor, raw: memoryview, dtype: npt.DTypeLike) -> npt.NDArra
     return np.frombuffer(raw, dtype).reshape(tensor.shape)
 
 
-def _numbers(tensor: Tensor, *, kinds: set[type], words: str) -> list[Any]:
-    """JSON's numbers in a row, whether they are nested as the shape says, or flat."""
+def _numbers(tensor: Tensor) -> list[Any]:
+    """JSON's values in a row, whether they are nested as the shape says, or flat."""
     assert tensor.data is not None
     pointer = f"{tensor.pointer}/data"
     values = tensor.data
@@ -98,10 +104,20 @@ def _numbers(tensor: Tensor, *, kinds: set[type], words: str) -> list[Any]:
             values = list(chain.from_iterable(values))
     if len(values) != math.prod(tensor.shape):
         raise _refused(pointer, f"has {len(values)} values, not those of {list(tensor.shape)}")
-    if not set(map(type, values)) <= kinds:
-        at = next(at for at, value in enumerate(values) if type(value) not in kinds)
-        raise _refused(f"{pointer}/{at}", f"must be one of {words}")
     return values
+
+
+def _first_fault(
+    tensor: Tensor, values: Sequence[Any], kinds: tuple[type, ...], most: int
+) -> Invalid:
+    """The refusal of the first value that is no such number, or out of its range."""
+    for at, value in enumerate(values):
+        if type(value) not in kinds:
+            words = "must be a whole number" if kinds == (int,) else "must be a number"
+            return _refused(f"{tensor.pointer}/data/{at}", f"{words} of 0 to {most}")
+        if not 0 <= value <= most:
+            return _out_of_range(tensor, at, value, most)
+    raise AssertionError("a value was refused, and none is at fault")
 
 
 def _out_of_range(tensor: Tensor, at: int, value: object, most: int) -> Invalid:
