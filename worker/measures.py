@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lure_core import masks
+from lure_core import agreement, masks
 from lure_core.calibration import Temperature
 from lure_core.cycle import CycleResult, calibrate
 from store.errors import BlobDamaged, BlobMissing
@@ -26,18 +26,23 @@ class Measures:
 
     Attributes:
         temperature: That would calibrate it, by the select images; recorded, not applied.
+        agreement: {bf16, images}: how often it answers in bf16 as in fp32; None where it will not
+            be asked to. See `lure_core.agreement`.
         overlap: {version, share, by_chance}: how much of what was reset had been reset to make the
             parent too; None where one of the two reset no single weights, or the head has grown.
     """
 
     temperature: Temperature | None
+    agreement: dict[str, Any] | None
     overlap: dict[str, Any] | None
 
 
 def measure(context: Context, work: Work, task: Task, result: CycleResult) -> Measures:
-    """Measure a version; it takes one pass over the select images."""
+    """Measure a version: a pass over the select images, and where bf16 may serve one over judge."""
+    version, data, config = result.checkpoint, task.data, task.config
     return Measures(
-        temperature=calibrate(result.checkpoint, task.data, task.config),
+        temperature=calibrate(version, data, config),
+        agreement=agreement.measure(version, data.parts, config, result.answers),
         overlap=_overlap(context, work, result),
     )
 

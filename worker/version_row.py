@@ -50,6 +50,7 @@ def _metrics(candidate: Candidate) -> dict[str, Any]:
         "per_chunk": per_chunk,
         **chunk_scores.summary(per_chunk),
         "temperature": None if temperature is None else temperature.temperature,
+        "agreement": measures.agreement,
     }
 
 
