@@ -59,6 +59,11 @@ class Predictor:
         self._left = self._capacity.requests
         self._bytes_left = self._capacity.held_bytes
 
+    @property
+    def waiting(self) -> int:
+        """Requests that are computed or wait for it."""
+        return self._capacity.requests - self._left
+
     @contextlib.contextmanager
     def hold(self, size_bytes: int) -> Iterator[Callable[[int], None]]:
         """Room for a body of that size; yields what makes it larger by some bytes.
