@@ -57,7 +57,8 @@ def test_nothing_unsafe_is_loaded(unsafe: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["lure_core.images", "lure_core.archive", "store.engine", "lure.cli"]
+    "module",
+    ["lure_core.images", "lure_core.archive", "store.engine", "worker.admit_tasks", "lure.cli"],
 )
 def test_what_needs_no_torch_does_not_import_it(module: str) -> None:
     code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
