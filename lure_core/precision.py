@@ -126,9 +126,9 @@ def answering(name: str, *, device: torch.device, agreement: float | None = None
         resnet18   224 px   57.1  50.0  48.4    441   376   349    1881   1611   1473
                             NCHW, channels last, channels last and folded, three times
 
-    What gained too little for what it costs: TorchScript, frozen, saves 0.4 ms of calls on the
-    thin nets and nothing on ResNet-18, and bakes the weights in; so does `torch.compile` where it
-    pays on a CPU (its weights packed for oneDNN), after tens of seconds for each batch size.
+    TorchScript, frozen, would save 0.4 ms of calls on the thin nets and nothing on ResNet-18, and
+    bakes the weights in: every swap would trace anew. So would `torch.compile`, which also wants
+    a C++ compiler where the service runs; it was not measured.
 
     Args:
         name: "fp32", "bf16" or "auto": bf16 where the hardware has it and it agrees with fp32.

@@ -1,26 +1,23 @@
-"""Versions out of the blobs into memory: by digest, warmed up, and each one only once at a time."""
+"""The versions that requests ask for: out of memory, or loaded, each one only once at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import json
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
 import structlog
 
-from lure_core import models
-from lure_core.checkpoint import load_classifier
-from lure_core.errors import BadCheckpoint, CoreError
+from lure_core.errors import CoreError
 from service.counters import Counters
 from service.errors import Fault, Invalid, ModelAway, NothingServed
+from service.loader import Loader
 from service.slot import Served, Slots
 from service.threads import Threads
 from store import aliases, streams, versions
-from store.blobs import Blobs
 from store.engine import Database
 from store.errors import Conflict, DatabaseAway, DatabaseBusy, StoreError
 from store.models import Stream, Version
@@ -46,46 +43,19 @@ class Rest:
     seconds: float
 
 
-def load(blobs: Blobs, stream: str, version: Version, packages: Collection[str]) -> Served:
-    """Read, verify and warm up a version; takes a while, and belongs in a thread.
-
-    Raises:
-        ConfigError: Its model is of a package that is not among those.
-        BlobMissing: Its bytes are not there.
-        BlobDamaged: They do not have their digest.
-        BadCheckpoint: Weights and sidecar do not fit together.
-    """
-    sidecar = json.loads(blobs.read(version.sidecar_digest))
-    if sidecar.get("weights_sha256") != version.digest:
-        raise BadCheckpoint(f"the sidecar of version {version.version} is that of other weights")
-    models.require(str(sidecar.get("architecture")), allowed=packages)
-    classifier = load_classifier(blobs.read(version.digest), sidecar)
-    classifier.warm_up()
-    return Served(
-        stream=stream,
-        version=version.version,
-        digest=version.digest,
-        classifier=classifier,
-        classes=classifier.classes,
-        input=classifier.input,
-    )
-
-
 class Library:
     """Finds the version that a request asks for; what is not in memory is loaded and pinned."""
 
     def __init__(
         self,
         database: Database,
-        blobs: Blobs,
+        loader: Loader,
         *,
         slots: Slots,
         counters: Counters,
-        packages: Collection[str] = (),
     ) -> None:
         self._database = database
-        self._blobs = blobs
-        self._packages = packages
+        self._loader = loader
         self._slots = slots
         self.counters = counters
         self._loading: dict[Key, asyncio.Task[Served]] = {}
@@ -199,7 +169,7 @@ class Library:
 
     async def _read(self, key: Key, version: Version) -> Served:
         try:
-            served = await self._loaders.run(load, self._blobs, key[0], version, self._packages)
+            served = await self._loaders.run(self._loader.load, key[0], version)
         except (StoreError, CoreError, OSError) as error:
             raise self._failed(key, error) from error
         except Exception as error:  # of whatever kind, it must not be tried again at once

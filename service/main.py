@@ -32,11 +32,13 @@ from service.api import (
 )
 from service.api import metrics as stream_metrics
 from service.batcher import Limits
+from service.loader import Manner
 from service.middleware import Drain, RequestContext
 from service.oip.statistics import Statistics
-from service.predict import Capacity
+from service.predict import Capacity, cores
 from service.queue import Queue
 from service.settings import ServiceSettings
+from service.slot import Room
 from service.watch import Watch
 from store.blobs import Blobs
 from store.bus import Bell
@@ -99,7 +101,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         queue = Queue(settings)
         opened.callback(queue.close)
         watch = Watch(
-            settings=settings, database=database, blobs=blobs, capacity=_capacity(settings)
+            settings=settings,
+            database=database,
+            blobs=blobs,
+            capacity=_capacity(settings),
+            manner=Manner(settings.serve_device, settings.serve_precision, settings.packages),
+            room=Room(settings.pinned_versions, settings.pinned_bytes),
         )
         await watch.start()
         opened.push_async_callback(watch.stop)
@@ -114,6 +121,7 @@ def _capacity(settings: ServiceSettings) -> Capacity:
     return Capacity(
         requests=settings.predict_requests,
         held_bytes=settings.predict_held_bytes,
+        cores=max(1, cores() // settings.processes),
         computing=settings.compute_threads,
         batch=Limits(images=settings.batch_images, delay_s=settings.batch_delay_ms / 1000),
     )

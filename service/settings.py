@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from store.settings import StoreSettings
@@ -14,6 +16,7 @@ class ServiceSettings(StoreSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on")
+    processes: int = Field(1, gt=0, description="API processes behind the one port")
     threads: int = Field(20, gt=0, description="Threads for the database and the disk")
     shutdown_s: int = Field(10, gt=0, description="Seconds for open requests when it must stop")
 
@@ -42,6 +45,14 @@ class ServiceSettings(StoreSettings):
     batch_delay_ms: float = Field(
         0.0, ge=0, description="Longest wait for a batch to fill; it is never waited for nobody"
     )
+    serve_device: str = Field("auto", description="Where versions answer: auto, cpu, cuda, cuda:N")
+    serve_precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where the hardware has it and the top-1 is that of fp32"
+    )
+    pinned_versions: int = Field(
+        4, ge=0, description="Versions that stay loaded beside the champions, in each process"
+    )
+    pinned_bytes: int = Field(1024 * _MIB, ge=0, description="Weights of all these versions")
     compute_threads: int = Field(
         1, gt=0, description="Batches that each process computes at once; they divide its cores"
     )

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from lure_core.config import InputSpec
 from lure_core.types import Classifier
 
-PINNED = 4  # versions beside the champions that stay loaded
-
 
 @dataclass(frozen=True)
 class Served:
@@ -25,15 +23,24 @@ class Served:
     classifier: Classifier
     classes: tuple[str, ...]
     input: InputSpec
+    size_bytes: int = 0  # of its weights in memory
+
+
+@dataclass(frozen=True)
+class Room:
+    """For versions beside the champions: how many stay loaded, and of how many bytes in all."""
+
+    versions: int = 4
+    size_bytes: int = 1 << 30
 
 
 class Slots:
     """What this process can answer from memory alone. Changed from the event loop only."""
 
-    def __init__(self, *, pinned: int = PINNED) -> None:
+    def __init__(self, room: Room | None = None) -> None:
         self._champions: dict[str, Served] = {}
         self._pinned: OrderedDict[tuple[str, int], Served] = OrderedDict()
-        self._room = pinned
+        self._room = room or Room()
 
     def champion(self, stream: str) -> Served | None:
         """The version that the stream serves by default."""
@@ -66,8 +73,15 @@ class Slots:
         return pinned
 
     def pin(self, served: Served) -> None:
-        """Keep a version beside the champions; the one unused for longest makes room."""
+        """Keep a version beside the champions; those unused for longest make room.
+
+        The one last asked for stays, however large: else each request would load it anew.
+        """
         self._pinned[served.stream, served.version] = served
         self._pinned.move_to_end((served.stream, served.version))
-        while len(self._pinned) > self._room:
+        while len(self._pinned) > 1 and self._is_crowded():
             self._pinned.popitem(last=False)
+
+    def _is_crowded(self) -> bool:
+        size_bytes = sum(one.size_bytes for one in self._pinned.values())
+        return len(self._pinned) > self._room.versions or size_bytes > self._room.size_bytes

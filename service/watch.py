@@ -18,10 +18,12 @@ import structlog
 from redis import RedisError
 
 from service.counters import Counters
+from service.gauges import Gauges
+from service.loader import Loader, Manner
 from service.loading import Library
 from service.predict import Capacity, Predictor
 from service.recorder import Recorder
-from service.slot import Slots
+from service.slot import Room, Slots
 from service.swap import Replica, Swapper
 from service.tail import Tail
 from service.threads import Threads
@@ -49,18 +51,17 @@ class Watch:
         database: Database,
         blobs: Blobs,
         capacity: Capacity | None = None,
+        manner: Manner | None = None,
+        room: Room | None = None,
     ) -> None:
         self._settings = settings
         self._database = database
         self.replica_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self.slots = Slots()
+        self.slots = Slots(room)
         self.counters = Counters()
+        self.gauges = Gauges()
         self.library = Library(
-            database,
-            blobs,
-            slots=self.slots,
-            counters=self.counters,
-            packages=settings.packages,
+            database, Loader(blobs, manner), slots=self.slots, counters=self.counters
         )
         self._threads = Threads("watch", _THREADS)
         self.tail = Tail(database, threads=self._threads, poll_s=settings.poll_s)
@@ -138,6 +139,15 @@ class Watch:
         except (DatabaseAway, TimeoutError) as error:
             log.warning("the lease runs out by itself", error=str(error) or "no answer in time")
 
+    def show(self) -> None:
+        """Set the gauges, and write down for other processes what they cannot see."""
+        self.gauges.show(
+            champions=self.slots.champions(),
+            listeners=self.tail.listeners,
+            degraded=self.degraded,
+        )
+        self.counters.versions.publish()
+
     def end_streams(self) -> None:
         """End every stream of events: a server that must stop waits for open connections."""
         self.tail.close()
@@ -189,6 +199,7 @@ class Watch:
             self._champions_moved.set()
 
     async def _hold_lease(self) -> None:
+        self.show()  # also while the database is away
         await self._threads.run(self._renew)
         self._leased_at = time.monotonic()
 

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from service.counters import Counters
+from service.loader import Loader
 from service.loading import Library
 from service.slot import Slots
 from store import chunks, streams
@@ -168,7 +169,7 @@ def test_many_who_ask_for_a_version_wait_for_one_reading(
     database: Database, blobs: Blobs, version: Version
 ) -> None:
     async def scene() -> None:
-        library = Library(database, blobs, slots=Slots(), counters=Counters())
+        library = Library(database, Loader(blobs), slots=Slots(), counters=Counters())
         found = await asyncio.gather(*(library.load("digits", version) for _ in range(5)))
         library.close()
         assert all(one is found[0] for one in found)

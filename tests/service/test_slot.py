@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from service.slot import Served, Slots
+from service.slot import Room, Served, Slots
 from tests.service.serving import CLASSES, SPEC
 
 
@@ -52,7 +54,7 @@ def test_the_champion_of_before_stays_within_reach_for_a_rollback() -> None:
 
 
 def test_the_pinned_version_unused_for_longest_makes_room() -> None:
-    slots = Slots(pinned=2)
+    slots = Slots(Room(versions=2))
     slots.pin(served(1))
     slots.pin(served(2))
     assert slots.get("digits", 1) is not None
@@ -60,6 +62,20 @@ def test_the_pinned_version_unused_for_longest_makes_room() -> None:
     assert slots.get("digits", 2) is None
     assert slots.get("digits", 1) is not None
     assert slots.get("digits", 3) is not None
+
+
+def test_pinned_versions_make_room_by_their_bytes_too() -> None:
+    slots = Slots(Room(versions=9, size_bytes=100))
+    for version, size_bytes in ((1, 40), (2, 40), (3, 50)):
+        slots.pin(replace(served(version), size_bytes=size_bytes))
+    assert [slots.get("digits", version) is not None for version in (1, 2, 3)] == [
+        False,
+        True,
+        True,
+    ]
+    slots.pin(replace(served(4), size_bytes=1000))  # alone too large, yet it was asked for
+    assert slots.get("digits", 3) is None
+    assert slots.get("digits", 4) is not None
 
 
 def test_the_champion_is_found_by_its_number() -> None:

@@ -1,0 +1,84 @@
+"""A version out of the blobs: read, verified, in weights that nobody uses, warmed up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lure_core import models
+from lure_core.checkpoint import load_classifier, shape_of
+from lure_core.errors import BadCheckpoint
+from lure_core.precision import Precision, answering, device_of
+from service.slot import Served
+from service.spare import Spares
+from store.blobs import Blobs
+from store.models import Version
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How versions are loaded.
+
+    Attributes:
+        device: "auto", "cpu", "cuda", …: where they answer.
+        precision: "auto", "fp32" or "bf16"; see `lure_core.precision.answering`.
+        packages: Of the operator's own models, those that may be imported.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    packages: Collection[str] = ()
+
+
+class Loader:
+    """Loads versions; from several threads at once, if need be."""
+
+    def __init__(self, blobs: Blobs, manner: Manner | None = None) -> None:
+        self._blobs = blobs
+        self._manner = manner or Manner()
+        self._device = device_of(self._manner.device)
+        self._spares = Spares()
+
+    def load(self, stream: str, version: Version) -> Served:
+        """Read, verify and warm up a version; takes a while, and belongs in a thread.
+
+        Raises:
+            ConfigError: Its model is of a package that is not among those.
+            BlobMissing: Its bytes are not there.
+            BlobDamaged: They do not have their digest.
+            BadCheckpoint: Weights and sidecar do not fit together.
+        """
+        sidecar = json.loads(self._blobs.read(version.sidecar_digest))
+        if sidecar.get("weights_sha256") != version.digest:
+            raise BadCheckpoint(
+                f"the sidecar of version {version.version} is that of other weights"
+            )
+        models.require(str(sidecar.get("architecture")), allowed=self._manner.packages)
+        weights = self._blobs.read(version.digest)
+        precision = self._precision(version.metrics)
+        classifier = load_classifier(
+            weights,
+            sidecar,
+            precision=precision,
+            spare=self._spares.take(shape_of(sidecar, precision)),
+        )
+        classifier.warm_up()
+        self._spares.follow(classifier)
+        return Served(
+            stream=stream,
+            version=version.version,
+            digest=version.digest,
+            classifier=classifier,
+            classes=classifier.classes,
+            input=classifier.input,
+            size_bytes=classifier.runner.size_bytes,
+        )
+
+    def _precision(self, metrics: Mapping[str, Any]) -> Precision:
+        """By what was measured when the version was made."""
+        measured = metrics.get("agreement") or {}
+        return answering(
+            self._manner.precision, device=self._device, agreement=measured.get("bf16")
+        )
