@@ -114,6 +114,10 @@ def test_predict_names_the_version_and_a_label(taught: Taught) -> None:
         (("status", STREAM), "learned"),
         (("versions", STREAM), "digits: versions"),
         (("chunks", STREAM), "digits: chunks"),
+        (("metrics", STREAM), "digits: after every chunk"),
+        (("lineage", STREAM), "\n3: accuracy"),
+        (("unlearning", STREAM, "2"), "weights, 80.0% were kept"),
+        (("alias", "list", STREAM), "champion"),
     ],
 )
 def test_reading_commands_show_a_table_or_one_document(
