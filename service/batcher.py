@@ -140,7 +140,7 @@ class Batcher:
             found: Probabilities | Exception = served.classifier.predict(pixels)
         except Exception as error:  # noqa: BLE001  (whatever it is, those who wait must hear of it)
             found = error
-        self._counters.computed(len(pixels), time.monotonic() - began)
+        self._counters.computed(served, len(pixels), time.monotonic() - began)
         for one in batch:
             self._counters.waited(began - one.since)
         with contextlib.suppress(RuntimeError):  # the loop has ended, and with it who waited

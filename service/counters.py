@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import Metric
 
-_SERIES = 500  # versions grow without end; the counts of those asked for longest ago go
+from service.sharing import shared
+from service.slot import Served
+from service.tally import Tally
+
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -24,12 +26,6 @@ class Counters:
         )
         self.load_failures = Counter(
             "lure_load_failures", "Versions that could not be loaded, each trial", registry=None
-        )
-        self._predictions = Counter(
-            "lure_predictions",
-            "Images predicted",
-            ["stream", "version"],
-            registry=None,
         )
         self._records = Counter(
             "lure_prediction_records",
@@ -62,20 +58,15 @@ class Counters:
             ["reason"],
             registry=None,
         )
-        self._series: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self.versions = Tally(shared())
 
     def predicted(self, stream: str, version: int, images: int) -> None:
         """That many images were predicted by that version."""
-        labels = (stream, str(version))
-        self._predictions.labels(*labels).inc(images)
-        self._series[labels] = None
-        self._series.move_to_end(labels)
-        while len(self._series) > _SERIES:
-            oldest, _ = self._series.popitem(last=False)
-            self._predictions.remove(*oldest)
+        self.versions.add(stream, version, images=images)
 
-    def computed(self, images: int, seconds: float) -> None:
-        """So many images were computed together, in that time."""
+    def computed(self, served: Served, images: int, seconds: float) -> None:
+        """So many images were computed together by that version, in that time."""
+        self.versions.add(served.stream, served.version, seconds=seconds)
         self._batch.observe(images)
         self._computed_s.observe(seconds)
 
@@ -96,11 +87,10 @@ class Counters:
         self._records.labels("dropped").inc(predictions)
 
     def collect(self) -> Iterator[Metric]:
-        """Everything, as Prometheus wants it."""
+        """What is not counted by version, as Prometheus wants it."""
         for counter in (
             self.swap_s,
             self.load_failures,
-            self._predictions,
             self._records,
             self._waited_s,
             self._batch,

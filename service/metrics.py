@@ -21,11 +21,13 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.figures import RowFigures
+from service.sharing import shared
 from service.threads import Threads
 from service.watch import Watch
 
@@ -36,18 +38,23 @@ _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 def install(app: FastAPI) -> None:
     """Count this app's requests and give it `/metrics`, in a registry of its own."""
     registry = CollectorRegistry(auto_describe=True)
-    ProcessCollector(registry=registry)
+    alone = shared() is None
     PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    registry.register(_Serving(app))
+    if alone:
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+    else:  # figures of one process, another at each scrape, would tell nothing
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(_Serving(app, alone=alone))
     rows = RowFigures(app)
     registry.register(rows)
-    app.add_middleware(_Counting, registry=registry)
+    app.add_middleware(_Counting, registry=registry if alone else None)
     writing = Threads("metrics", 1)
 
     @app.get("/metrics", tags=["health"], response_class=Response)
     async def metrics() -> Response:
-        """Figures in Prometheus's text format."""
+        """Figures in Prometheus's text format, of all processes that share the socket."""
+        app.state.watch.show()
         await rows.refresh()
         text = await writing.run(generate_latest, registry)
         return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
@@ -56,7 +63,7 @@ def install(app: FastAPI) -> None:
 class _Counting:
     """Counts requests by route, method and status, and the bytes of their bodies."""
 
-    def __init__(self, app: ASGIApp, *, registry: CollectorRegistry) -> None:
+    def __init__(self, app: ASGIApp, *, registry: CollectorRegistry | None) -> None:
         self._app = app
         labels = ["route", "method", "status"]
         self._requests = Counter(
@@ -112,10 +119,11 @@ def _route(scope: Scope) -> str:
 
 
 class _Serving(Collector):
-    """What this replica serves, from memory."""
+    """What the serving half counts; several processes have most of it in their common files."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, *, alone: bool) -> None:
         self._app = app
+        self._alone = alone
 
     def describe(self) -> list[Metric]:
         return []
@@ -124,19 +132,7 @@ class _Serving(Collector):
         watch: Watch | None = getattr(self._app.state, "watch", None)
         if watch is None:
             return
-        served = GaugeMetricFamily(
-            "lure_served_version", "The version that this replica serves", labels=["stream"]
-        )
-        for stream, version in watch.slots.champions().items():
-            served.add_metric([stream], version)
-        yield served
-        yield GaugeMetricFamily(
-            "lure_sse_clients", "Clients that listen to events", value=watch.tail.listeners
-        )
-        away = GaugeMetricFamily(
-            "lure_degraded", "1: it is away, or does not load", labels=["what"]
-        )
-        for what in ("database", "redis", "models"):
-            away.add_metric([what], float(what in watch.degraded))
-        yield away
-        yield from watch.counters.collect()
+        yield from watch.counters.versions.collect()
+        if self._alone:
+            yield from watch.counters.collect()
+            yield from watch.gauges.collect()

@@ -84,7 +84,7 @@ def test_the_series_of_versions_are_bounded() -> None:
     counters = Counters()
     for version in range(2000):
         counters.predicted("digits", version, 1)
-    series = [sample for family in counters.collect() for sample in family.samples]
+    series = [sample for family in counters.versions.collect() for sample in family.samples]
     assert len(series) < 1500
 
 

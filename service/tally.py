@@ -1,0 +1,92 @@
+"""Counts by version, of the versions that were asked for last.
+
+Versions grow without end, so these series must go again, which prometheus_client cannot do for
+several processes. So each keeps its own counts, and writes them down for the others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator
+
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+
+from service.sharing import Shared
+
+VERSIONS = 500  # in each process; those asked for longest ago go
+
+Key = tuple[str, int]  # stream and version
+
+
+class Tally:
+    """Images and seconds of computing, by version. Any thread may add to it."""
+
+    def __init__(self, shared: Shared | None = None) -> None:
+        self._shared = shared
+        self._lock = threading.Lock()
+        self._images: OrderedDict[Key, int] = OrderedDict()
+        self._seconds: dict[Key, float] = {}
+        if shared is not None:
+            self._take_over(shared)
+
+    def add(self, stream: str, version: int, *, images: int = 0, seconds: float = 0.0) -> None:
+        """That version answered so many images, or computed for so long."""
+        key = (stream, version)
+        with self._lock:
+            self._images[key] = self._images.get(key, 0) + images
+            self._images.move_to_end(key)
+            self._seconds[key] = self._seconds.get(key, 0.0) + seconds
+            while len(self._images) > VERSIONS:
+                oldest, _ = self._images.popitem(last=False)
+                del self._seconds[oldest]
+
+    def publish(self) -> None:
+        """Write the counts down, where there are others to read them."""
+        if self._shared is None:
+            return
+        with self._lock:
+            rows = [[*key, images, self._seconds[key]] for key, images in self._images.items()]
+        path = self._shared.folder / f"versions_{self._shared.place}.json"
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps(rows))
+        fresh.replace(path)
+
+    def collect(self) -> Iterator[Metric]:
+        """The sums over all processes; of the others what they published last."""
+        self.publish()
+        images: defaultdict[Key, int] = defaultdict(int)
+        seconds: defaultdict[Key, float] = defaultdict(float)
+        for stream, version, count, spent in self._rows():
+            images[stream, version] += count
+            seconds[stream, version] += spent
+        labels = ["stream", "version"]
+        predicted = CounterMetricFamily("lure_predictions", "Images predicted", labels=labels)
+        computed = CounterMetricFamily(
+            "lure_version_compute_seconds", "Seconds of computing for each version", labels=labels
+        )
+        for key, count in images.items():
+            predicted.add_metric([key[0], str(key[1])], count)
+            computed.add_metric([key[0], str(key[1])], seconds[key])
+        yield predicted
+        yield computed
+
+    def _rows(self) -> Iterator[tuple[str, int, int, float]]:
+        if self._shared is None:
+            with self._lock:
+                counts = list(self._images.items())
+                spent = dict(self._seconds)
+            for key, images in counts:
+                yield *key, images, spent[key]
+            return
+        for path in self._shared.folder.glob("versions_*.json"):
+            yield from json.loads(path.read_text())
+
+    def _take_over(self, shared: Shared) -> None:
+        """Go on where a dead process at this place had stopped: a count never falls."""
+        path = shared.folder / f"versions_{shared.place}.json"
+        if path.exists():
+            for stream, version, images, seconds in json.loads(path.read_text()):
+                self.add(stream, version, images=images, seconds=seconds)
