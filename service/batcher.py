@@ -1,8 +1,9 @@
 """Requests that wait for the same version are computed together.
 
 A batch begins as soon as a thread is free to compute it: a request that is alone waits for nobody,
-and what comes while the threads compute makes the next batch. Versions never share a batch; they
-take turns, so that a flood on one does not starve the others.
+and what comes while the threads compute makes the next batch. Where a delay is allowed, those who
+were answered together are waited for that long, as they may ask together again. Versions never
+share a batch; they take turns, so that a flood on one does not starve the others.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Batcher:
         self._changed = threading.Condition()
         # by the version's identity; the one whose turn it is comes first
         self._queues: OrderedDict[int, deque[_Waiting]] = OrderedDict()
+        self._expected = 1  # requests, as many as in the last batch
         self._closing = False
         for number in range(threads):
             threading.Thread(target=self._work, name=f"compute_{number}", daemon=True).start()
@@ -111,12 +113,17 @@ class Batcher:
         """
         with self._changed:
             self._changed.wait_for(lambda: self._queues or self._closing)
+            if self._expected > 1 and self._limits.delay_s:
+                self._changed.wait_for(self._is_worth_it, self._limits.delay_s)
             if self._closing:
                 return False
-            batch = self._take()
+            batch = self._take() if self._queues else []
         if batch:
             self._compute(batch)
         return True
+
+    def _is_worth_it(self) -> bool:
+        return self._closing or any(len(one) >= self._expected for one in self._queues.values())
 
     def _take(self) -> list[_Waiting]:
         """The next batch, without those who have left; the lock is held."""
@@ -130,6 +137,7 @@ class Batcher:
                 room -= len(one.pixels)
         if queue:
             self._queues[key] = queue
+        self._expected = len(batch)
         return batch
 
     def _compute(self, batch: list[_Waiting]) -> None:

@@ -40,7 +40,12 @@ def configure_logging(settings: StoreSettings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        # what is not shown is not prepared: every request has a line for debugging
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -114,6 +114,26 @@ def test_a_batch_has_no_more_images_than_allowed(made: Callable[..., Batcher]) -
     play(scene)
 
 
+def test_with_a_delay_those_who_were_answered_together_are_waited_for(
+    made: Callable[..., Batcher],
+) -> None:
+    batcher, model = made(delay_s=20.0), Gated(1)
+    version = served(model)
+
+    async def scene() -> None:
+        first = await queued(batcher.run(version, pixels(0)))
+        await model.has_begun()  # it was waited for nobody
+        pair = await queued(*(batcher.run(version, pixels(n)) for n in (1, 2)))
+        model.gate.set()
+        await asyncio.gather(*first, *pair)
+        early = await queued(batcher.run(version, pixels(3)))
+        later = await queued(batcher.run(version, pixels(4)))
+        await asyncio.gather(*early, *later)
+        assert model.batches == [[0], [1, 2], [3, 4]]
+
+    play(scene)
+
+
 def test_large_images_make_small_batches(made: Callable[..., Batcher]) -> None:
     version = served(Gated(1))
     assert made(images=100, values=640).at_once(version) == 10
