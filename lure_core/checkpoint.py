@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from lure_core import models
 from lure_core.config import CycleConfig, InputSpec, Normalisation
 from lure_core.errors import BadCheckpoint, ConfigError, UnknownArchitecture
+from lure_core.folding import Breath, go_on
 from lure_core.precision import Precision, answering, device_of, libraries
 from lure_core.runner import Runner, Shape
 from lure_core.types import Checkpoint
@@ -145,6 +146,7 @@ def load_classifier(
     device: str = "cpu",
     precision: Precision | None = None,
     spare: Runner | None = None,
+    breathe: Breath = go_on,
 ) -> LoadedClassifier:
     """Load a version for serving.
 
@@ -155,6 +157,7 @@ def load_classifier(
         precision: In what it answers; fp32 unless given.
         spare: A runner of the version's shape that answers nobody any more; its weights are
             replaced. One is built unless given.
+        breathe: Called between the steps of that.
 
     Raises:
         BadCheckpoint: The digest is wrong, or weights and sidecar do not fit together. What
@@ -169,7 +172,8 @@ def load_classifier(
             spare = Runner(shape, tensors)
         else:
             assert spare.shape == shape
-            spare.load(tensors)
+            breathe()
+            spare.load(tensors, breathe)
     return LoadedClassifier(checkpoint, spare)
 
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 _CLOSE = 1e-3
 """Most that a folded model's logits may differ, in shares of the largest one.
@@ -27,7 +26,16 @@ Rounding alone makes 1e-6 of it; a model in which the convolution's own output i
 differs by a multiple.
 """
 
+Breath = Callable[[], None]
+"""Called between two steps of a work; may take its time, so that others get theirs."""
+
+_NORM = ("running_mean", "running_var", "weight", "bias")
+
 log = logging.getLogger(__name__)
+
+
+def go_on() -> None:
+    """Whoever has nobody to give way to needs no breath."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +50,27 @@ class Folded:
     module: nn.Module
     pairs: tuple[tuple[str, str, float], ...]
 
-    def load(self, weights: Mapping[str, Tensor]) -> None:
+    @torch.no_grad()
+    def load(self, weights: Mapping[str, Tensor], breathe: Breath = go_on) -> None:
         """Replace all weights by those of a whole, unfolded model.
+
+        Args:
+            weights: By their names in that model.
+            breathe: Called between two tensors.
 
         Raises:
             RuntimeError: They are not those of such a model; some may be replaced.
         """
         left = dict(weights)
         for conv, norm, eps in self.pairs:
-            try:
-                _fold(left, conv, norm, eps)
-            except KeyError as missing:
-                raise RuntimeError(f"there is no {missing}") from missing
-        self.module.load_state_dict(left, strict=True)
+            _fold(left, conv, norm, eps)
+            breathe()
+        own = self.module.state_dict(keep_vars=True)
+        if _shapes(left) != _shapes(own):
+            self.module.load_state_dict(left, strict=True)  # finds the words
+        for name, tensor in own.items():
+            tensor.copy_(left[name])
+            breathe()
 
 
 def fold(model: nn.Module, x_NCHW: Tensor) -> Folded:
@@ -117,18 +133,22 @@ def _pairs(model: nn.Module, x_NCHW: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNo
 
 def _fold(weights: dict[str, Tensor], conv: str, norm: str, eps: float) -> None:
     """Replace the weights of a convolution and its BatchNorm by those of the convolution alone."""
-    take = _taker(weights, f"{norm}.")
-    take("num_batches_tracked")
-    mean, var, scale, shift = map(take, ("running_mean", "running_var", "weight", "bias"))
-    kernel, bias = weights[f"{conv}.weight"], weights.get(f"{conv}.bias")
-    if {len(part) for part in (mean, var, scale, shift)} != {len(kernel)}:
+    try:
+        weights.pop(f"{norm}.num_batches_tracked")
+        mean, var, scale, shift = (weights.pop(f"{norm}.{name}") for name in _NORM)
+        kernel = weights[f"{conv}.weight"]
+    except KeyError as missing:
+        raise RuntimeError(f"there is no {missing}") from missing
+    if {part.shape for part in (mean, var, scale, shift)} != {kernel.shape[:1]}:
         raise RuntimeError(f"{norm} is not of {len(kernel)} channels")
-    fused = fuse_conv_bn_weights(kernel, bias, mean, var, eps, scale, shift)
-    weights[f"{conv}.weight"], weights[f"{conv}.bias"] = fused
+    factor = scale * torch.rsqrt(var + eps)
+    bias = weights.get(f"{conv}.bias", 0.0)
+    weights[f"{conv}.weight"] = kernel * factor.view(-1, 1, 1, 1)
+    weights[f"{conv}.bias"] = (bias - mean) * factor + shift
 
 
-def _taker(weights: dict[str, Tensor], prefix: str) -> Callable[[str], Tensor]:
-    return lambda name: weights.pop(prefix + name)
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in weights.items()}
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lure_core import models
 from lure_core.config import InputSpec, Normalisation
 from lure_core.data import normalise
-from lure_core.folding import fold
+from lure_core.folding import Breath, fold, go_on
 from lure_core.models.blank import Blank
 from lure_core.precision import Precision
 from lure_core.rng import generator
@@ -66,14 +66,14 @@ class Runner:
         """How many BatchNorms are folded into convolutions."""
         return len(self._folded.pairs)
 
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Replace the weights, all of them.
+    def load(self, weights: Mapping[str, Tensor], breathe: Breath = go_on) -> None:
+        """Replace the weights, all of them; `breathe` is called between two.
 
         Raises:
             RuntimeError: They are not of this shape. Then some may be replaced, and
                 nobody should be answered by this runner.
         """
-        self._folded.load(weights)
+        self._folded.load(weights, breathe)
 
     def answer(self, images_u8: Tensor, normalisation: Normalisation) -> Tensor:
         """Probabilities float32 [N, K], on the CPU, of images [N, C, H, W]."""

@@ -11,6 +11,7 @@ from lure_core import models
 from lure_core.checkpoint import load_classifier, shape_of
 from lure_core.errors import BadCheckpoint
 from lure_core.precision import Precision, answering, device_of
+from service.pace import Pace
 from service.slot import Served
 from service.spare import Spares
 from store.blobs import Blobs
@@ -46,24 +47,26 @@ class Loader:
 
         Raises:
             ConfigError: Its model is of a package that is not among those.
-            BlobMissing: Its bytes are not there.
-            BlobDamaged: They do not have their digest.
-            BadCheckpoint: Weights and sidecar do not fit together.
+            BlobMissing, OSError: Its bytes are not there.
+            BlobDamaged, BadCheckpoint: They do not have their digest, or do not fit together.
         """
+        pace = Pace()
         sidecar = json.loads(self._blobs.read(version.sidecar_digest))
         if sidecar.get("weights_sha256") != version.digest:
             raise BadCheckpoint(
                 f"the sidecar of version {version.version} is that of other weights"
             )
         models.require(str(sidecar.get("architecture")), allowed=self._manner.packages)
-        weights = self._blobs.read(version.digest)
+        weights = self._blobs.path(version.digest)  # checked by the digest that the sidecar has
         precision = self._precision(version.metrics)
         classifier = load_classifier(
             weights,
             sidecar,
             precision=precision,
             spare=self._spares.take(shape_of(sidecar, precision)),
+            breathe=pace.breathe,
         )
+        pace.breathe()
         classifier.warm_up()
         self._spares.follow(classifier)
         return Served(

@@ -11,7 +11,7 @@ from service.errors import ModelAway
 from service.loading import Library
 from service.slot import Slots
 from service.threads import Threads
-from store import aliases, replicas
+from store import replicas, serving
 from store.engine import Database
 from store.models import Stream, Version
 
@@ -92,8 +92,8 @@ class Swapper:
     def _read(self) -> Seen:
         with self._database.begin() as session:
             return Seen(
-                champions=list(aliases.champions(session)),
-                aliases=aliases.everywhere(session),
+                champions=list(serving.champions(session)),
+                aliases=serving.everywhere(session),
                 reported=replicas.reported(session, self._replica.id),
             )
 

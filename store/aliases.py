@@ -272,22 +272,3 @@ def _record(session: Session, stream: Stream, move: AliasMove) -> None:
         who=move.who,
         reason=move.reason,
     )
-
-
-def champions(session: Session) -> Sequence[tuple[Stream, Version]]:
-    """Every stream that has a champion, and the version that it is."""
-    rows = session.execute(
-        select(Stream, Version)
-        .join(Alias, (Alias.stream_id == Stream.id) & (Alias.name == CHAMPION))
-        .join(Version, (Version.stream_id == Stream.id) & (Version.version == Alias.version))
-        .order_by(Stream.id)
-    )
-    return [(stream, version) for stream, version in rows]
-
-
-def everywhere(session: Session) -> dict[tuple[str, str], int]:
-    """The version behind each (stream, alias)."""
-    rows = session.execute(
-        select(Stream.name, Alias.name, Alias.version).join(Alias, Alias.stream_id == Stream.id)
-    )
-    return {(stream, alias): version for stream, alias, version in rows}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from store import events
 from store.locks import locked
@@ -114,6 +114,7 @@ def by_stream(
 
 def _locked_version(session: Session, stream: Stream, version: int) -> Version:
     query = select(Version).where(Version.stream_id == stream.id, Version.version == version)
+    query = query.options(load_only(Version.version, Version.served_at, raiseload=True))
     return session.scalars(locked(query)).one()
 
 

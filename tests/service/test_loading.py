@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from lure_core.errors import ConfigError
+from lure_core.errors import BadCheckpoint, ConfigError
 from service.loader import Loader, Manner
 from service.slot import Room, Served, Slots
 from store.blobs import Blobs
 from store.engine import Database
-from store.errors import BlobDamaged
 from store.models import Stream, Version
 from tests.digits import images
 from tests.service.serving import digits_stream, learned
@@ -87,7 +86,7 @@ def test_a_version_that_cannot_be_loaded_spoils_no_spare(
     path = blobs.path(versions[1].digest)
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"?")
-    with pytest.raises(BlobDamaged):
+    with pytest.raises(BadCheckpoint, match="digest"):
         loader.load("digits", versions[1])
     path.write_bytes(content)
     fresh = Loader(blobs).load("digits", versions[1]).classifier.predict(IMAGES)
