@@ -34,10 +34,14 @@ def values_of(spec: InputSpec) -> int:
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a batch may be, and how long it may wait to become so."""
+    """How large a batch may be, and how long it may wait to become so.
 
-    images: int = 64
-    values: int = 4 << 20  # pixels x channels; a model's activations are many times that
+    On two cores batches of 4 to 6 images of 224 px are computed as fast, per image, as those of 16
+    or 27, or faster, and of 32 px 32 as fast as 128: larger ones make everybody wait longer.
+    """
+
+    images: int = 32
+    values: int = 1 << 20  # pixels x channels; a model's activations are many times that
     delay_s: float = 0.0
 
 

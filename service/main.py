@@ -123,5 +123,9 @@ def _capacity(settings: ServiceSettings) -> Capacity:
         held_bytes=settings.predict_held_bytes,
         cores=max(1, cores() // settings.processes),
         computing=settings.compute_threads,
-        batch=Limits(images=settings.batch_images, delay_s=settings.batch_delay_ms / 1000),
+        batch=Limits(
+            images=settings.batch_images,
+            values=settings.batch_values,
+            delay_s=settings.batch_delay_ms / 1000,
+        ),
     )

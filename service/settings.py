@@ -41,7 +41,12 @@ class ServiceSettings(StoreSettings):
     predict_held_bytes: int = Field(
         256 * _MIB, gt=0, description="Bodies and pixels of all these predictions"
     )
-    batch_images: int = Field(64, gt=0, description="Most images that are computed together")
+    batch_images: int = Field(32, gt=0, description="Most images that are computed together")
+    batch_values: int = Field(
+        1 << 20,
+        gt=0,
+        description="Most pixels x channels that are computed together; a GPU gains from more",
+    )
     batch_delay_ms: float = Field(
         0.0, ge=0, description="Longest wait for a batch to fill; it is never waited for nobody"
     )
