@@ -10,6 +10,7 @@ from celery import signals
 
 from store.observe import configure_logging
 from worker.app import WorkerApp
+from worker.yielding import give_way
 
 # a line or two for every message; sweeps alone would fill the logs
 _TALKATIVE = ("celery.worker.strategy", "celery.app.trace", "celery.beat")
@@ -32,6 +33,10 @@ def attach(app: WorkerApp) -> None:
         if app.stop.is_orphan():
             os._exit(1)
 
+    def begin_nicely(**_: Any) -> None:
+        give_way(app.settings.nice)
+
     signals.setup_logging.connect(configure_logs, weak=False)
     signals.worker_shutting_down.connect(tell_children, weak=False)
     signals.worker_process_init.connect(leave_if_orphaned, weak=False)
+    signals.worker_process_init.connect(begin_nicely, weak=False)

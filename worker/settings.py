@@ -12,6 +12,7 @@ class WorkerSettings(StoreSettings):
 
     device: str = Field("auto", description="Where cycles run: auto, cpu, mps, cuda or cuda:N")
     threads: int = Field(0, ge=0, description="Threads of one cycle; 0: by the size of its batches")
+    nice: int = Field(10, ge=0, le=19, description="Niceness of the processes that admit and learn")
     resident_mib: int | None = Field(
         None,
         ge=0,

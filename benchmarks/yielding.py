@@ -1,0 +1,129 @@
+"""Does anybody notice that a model is being trained? Predictions beside a cycle, and alone.
+
+    python benchmarks/yielding.py [--rounds 5] [--seconds 8] [--nice 10] [--json]
+
+One machine runs everything. Eight clients ask for predictions of digits while a cycle trains
+resnet20s at 32 px with as many threads as it likes, and while that worker is stopped (SIGSTOP);
+both take turns, and each pair gives a ratio. `--nice 0` shows what it would be without yielding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.load import Wanted, load
+from lure import digits, proc
+from lure.client import Client
+from lure.embedded import Stack
+from lure.waiting import until
+
+SERVED, TRAINED = "served", "trained"
+CHUNK_IMAGES = 300
+CLIENTS = 8
+ENDLESS = 10_000  # epochs: the cycle outlasts the measurement
+PATIENCE_S = 300.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Milliseconds of predictions alone and beside a training."""
+
+    alone_p50: float
+    alone_p99: float
+    beside_p50: float
+    beside_p99: float
+    failed: int
+
+    @property
+    def ratio(self) -> float:
+        return self.beside_p99 / self.alone_p99
+
+
+def prepare(stack: Stack, folder: Path) -> None:
+    """A version of digits that is served, and a cycle of another stream that trains."""
+    path = digits.write(digits.load().part(0, CHUNK_IMAGES), folder / "digits.zip")
+    larger = {"channels": 1, "height": 32, "width": 32}
+    recipe = digits.SETTINGS["recipe"] | {"learn_epochs": ENDLESS, "batch_size": 64}
+    with Client(stack.url) as client:
+        client.create_stream(SERVED, **digits.SETTINGS)
+        client.create_stream(TRAINED, **digits.SETTINGS | {"input": larger, "recipe": recipe})
+        chunk = client.upload(SERVED, path)
+        client.wait_for_chunk(
+            SERVED, chunk["id"], done=lambda c: c["served_at"] is not None, timeout_s=PATIENCE_S
+        )
+        client.upload(TRAINED, path)
+
+        def trains() -> bool:
+            cycles = client.cycles(TRAINED)["items"]
+            return bool(cycles) and (cycles[0]["progress"] or {}).get("epoch", 0) > 0
+
+        assert until(trains, timeout_s=PATIENCE_S), "no cycle began to train"
+
+
+@contextmanager
+def stopped(stack: Stack) -> Iterator[None]:
+    """Nobody trains meanwhile."""
+    pids = [one.pid for one in proc.family(stack.children["learn"].pid)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def measure(rounds: int, seconds: float, niceness: int) -> list[Pair]:
+    """The pairs, in one run of the service."""
+    kind, image = {"Content-Type": "image/png"}, digits.load().part(0, 1).pngs()[0]
+    env = {"LURE_NICE": str(niceness), "LURE_STALE_S": "3600"}  # a stopped worker is not dead
+    with tempfile.TemporaryDirectory(prefix="lure-yielding-") as name:
+        folder = Path(name)
+        with Stack(folder / "data", env=env) as stack:
+            prepare(stack, folder)
+            url = f"{stack.url}/v1/streams/{SERVED}/predictions"
+            wanted = Wanted(url, image, kind, CLIENTS, seconds)
+            pairs = []
+            for _ in range(rounds):
+                with stopped(stack):
+                    alone = load(wanted)
+                beside = load(wanted)
+                figures = [o.percentile(p) for o in (alone, beside) for p in (50, 99)]
+                failed = sum((*alone.failures.values(), *beside.failures.values()))
+                pairs.append(Pair(*(round(one, 2) for one in figures), failed=failed))
+            return pairs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5, help="each gives one ratio")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each half of a round")
+    parser.add_argument("--nice", type=int, default=10, choices=range(20), metavar="0…19")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    told = parser.parse_args()
+    pairs = measure(told.rounds, told.seconds, told.nice)
+    ratio = statistics.median(pair.ratio for pair in pairs)
+    if told.json:
+        json.dump({"pairs": [asdict(pair) for pair in pairs], "ratio": ratio}, sys.stdout)
+        return
+    print("alone: p50 ms  p99 ms  beside a training: p50 ms  p99 ms  p99 ratio  failed")
+    for pair in pairs:
+        print(
+            f"{pair.alone_p50:13.1f}  {pair.alone_p99:6.1f}  {pair.beside_p50:25.1f}"
+            f"  {pair.beside_p99:6.1f}  {pair.ratio:9.2f}  {pair.failed:6d}"
+        )
+    print(f"p99 beside a training ÷ alone, median of pairs: {ratio:.2f} (aim: at most 2)")
+
+
+if __name__ == "__main__":
+    main()
