@@ -21,6 +21,7 @@ from store import aliases, streams, versions
 from store.engine import Database
 from store.errors import Conflict, DatabaseAway, DatabaseBusy, StoreError
 from store.models import Stream, Version
+from store.serving import Key
 from store.states import VersionState
 
 _REST_S = (1.0, 60.0)  # after a version could not be loaded: at first, and at most
@@ -30,7 +31,6 @@ _LOADERS = 2  # versions that are loaded at once; a model may be large
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-Key = tuple[str, int, str]  # stream, version, digest
 
 log = structlog.get_logger(__name__)
 
@@ -95,9 +95,9 @@ class Library:
                 after each trial.
         """
         served = self._slots.get(stream, version.version)
-        if served is not None and served.digest == version.digest:
-            return served
         key = (stream, version.version, version.digest)
+        if served is not None and served.key == key:
+            return served
         if key in self._resting and self._resting[key].until > time.monotonic():
             raise ModelAway(f"version {version.version} could not be loaded a moment ago")
         if key not in self._loading:

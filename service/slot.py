@@ -7,10 +7,12 @@ it nor changes its answer, and the version that it names is the one that compute
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from lure_core.config import InputSpec
 from lure_core.types import Classifier
+from store.serving import Key
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class Served:
     classes: tuple[str, ...]
     input: InputSpec
     size_bytes: int = 0  # of its weights in memory
+
+    @property
+    def key(self) -> Key:
+        """What tells it from all others, also from those of an earlier stream of that name."""
+        return self.stream, self.version, self.digest
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,15 @@ class Slots:
     def drop(self, stream: str) -> None:
         """The stream serves nothing any more."""
         self._champions.pop(stream, None)
+
+    def pinned(self) -> set[Key]:
+        """The versions beside the champions."""
+        return {served.key for served in self._pinned.values()}
+
+    def withdraw(self, keys: Collection[Key]) -> None:
+        """Let go of those of the pinned versions."""
+        for served in [one for one in self._pinned.values() if one.key in keys]:
+            del self._pinned[served.stream, served.version]
 
     def get(self, stream: str, version: int) -> Served | None:
         """That version, if it is in memory; among the pinned it becomes the youngest."""

@@ -14,17 +14,26 @@ from service.threads import Threads
 from store import replicas, serving
 from store.engine import Database
 from store.models import Stream, Version
+from store.serving import Key
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the rows said: champions, all aliases, and what they think that we serve."""
+    """What the rows said.
+
+    Attributes:
+        champions: What is to be served.
+        aliases: Where each points.
+        reported: What they think that we serve.
+        withdrawn: Of what is pinned, what must not be served any more.
+    """
 
     champions: list[tuple[Stream, Version]]
     aliases: dict[tuple[str, str], int]
     reported: dict[int, int]
+    withdrawn: set[Key]
 
 
 @dataclass(frozen=True)
@@ -61,11 +70,12 @@ class Swapper:
         Raises:
             DatabaseAway: The rows cannot be read or written; what is served stays as it is.
         """
-        seen = await self._threads.run(self._read)
+        seen = await self._threads.run(self._read, self._slots.pinned())
         self._library.aliases = seen.aliases
         for name in self._slots.champions().keys() - {stream.name for stream, _ in seen.champions}:
             self._slots.drop(name)
             self.failing.discard(name)
+        self._slots.withdraw(seen.withdrawn)
         for stream, version in seen.champions:
             if await self._bring(stream, version):
                 await self._threads.run(self._report, stream, version, seen)
@@ -89,12 +99,13 @@ class Swapper:
         log.info("swapped", stream=stream.name, version=version.version)
         return True
 
-    def _read(self) -> Seen:
+    def _read(self, pinned: set[Key]) -> Seen:
         with self._database.begin() as session:
             return Seen(
                 champions=list(serving.champions(session)),
                 aliases=serving.everywhere(session),
                 reported=replicas.reported(session, self._replica.id),
+                withdrawn=serving.withdrawn(session, pinned),
             )
 
     def _report(self, stream: Stream, version: Version, seen: Seen) -> None:

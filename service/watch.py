@@ -37,6 +37,7 @@ _THREADS = 4  # one for each step, and one to spare
 _FLUSH_S = 2.0  # for the last predictions to be written when it must stop
 _STEPS_S = 3.0  # for the steps to end when it must stop: PostgreSQL may hang
 _LEAVE_S = 2.0  # for giving the lease back
+_MOVES = {"alias.moved", "version.weights_deleted"}  # events that change what is served
 
 log = structlog.get_logger(__name__)
 
@@ -195,7 +196,7 @@ class Watch:
     def _hear(self, names: list[str]) -> None:
         """An empty list: the line is open, and something may have been missed before."""
         self._events_came.set()
-        if not names or "alias.moved" in names:
+        if not names or _MOVES.intersection(names):
             self._champions_moved.set()
 
     async def _hold_lease(self) -> None:

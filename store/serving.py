@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session, load_only
 
 from store import aliases
 from store.models import Alias, Stream, Version
+from store.states import VersionState
+
+Key = tuple[str, int, str]  # a version: stream, number, digest of its weights
 
 _TO_SERVE = (
     *(Version.version, Version.digest, Version.sidecar_digest),
@@ -39,3 +42,16 @@ def everywhere(session: Session) -> dict[tuple[str, str], int]:
         select(Stream.name, Alias.name, Alias.version).join(Alias, Alias.stream_id == Stream.id)
     )
     return {(stream, alias): version for stream, alias, version in rows}
+
+
+def withdrawn(session: Session, held: Collection[Key]) -> set[Key]:
+    """Those of these versions that may not be served any more, or are not there at all."""
+    if not held:
+        return set()
+    key = tuple_(Stream.name, Version.version, Version.digest)
+    rows = session.execute(
+        select(Stream.name, Version.version, Version.digest)
+        .join(Stream, Version.stream_id == Stream.id)
+        .where(key.in_(held), Version.state == VersionState.READY)
+    )
+    return set(held) - {(stream, version, digest) for stream, version, digest in rows}

@@ -11,8 +11,10 @@ from service.watch import Watch
 from store import replicas
 from store.blobs import Blobs
 from store.engine import Database
+from store.errors import Conflict
 from store.models import Chunk, Replica, Serving, Version
 from store.settings import StoreSettings
+from store.states import VersionState
 from tests.conftest import Servers
 from tests.factories import create_version
 from tests.service.serving import digits_stream, learned, promote
@@ -256,5 +258,25 @@ def test_a_stream_that_is_gone_is_no_longer_served(
             with database.begin() as session:
                 session.execute(update(type(stream)).values(name="renamed"))
             await until(lambda: watch.slots.champions() == {"renamed": 1})
+
+    asyncio.run(scene())
+
+
+def test_a_pinned_version_is_let_go_of_when_its_weights_are_deleted(
+    settings: StoreSettings, database: Database, blobs: Blobs
+) -> None:
+    stream = digits_stream(database)
+    first = learned(database, blobs, stream, seed=1)
+    learned(database, blobs, stream, seed=2)
+
+    async def scene() -> None:
+        async with watching(settings, database, blobs) as watch:
+            await until(lambda: watch.slots.champions() == {"digits": 2})
+            assert (await watch.library.find("digits", "1")).version == 1
+            with database.begin() as session:
+                session.merge(first).state = VersionState.WEIGHTS_DELETED
+            await until(lambda: not watch.slots.pinned())
+            with pytest.raises(Conflict, match="weights_deleted"):
+                await watch.library.find("digits", "1")
 
     asyncio.run(scene())
