@@ -60,7 +60,8 @@ class RegistryCalls(Calls):
             version: where it is to point.
             alias: its name.
             reason: for its history.
-            hold: whether automatic promotion is barred until released; None: of champion only.
+            hold: whether automatic promotion is barred until released; None: of champion
+                only, where the gate promotes.
 
         Raises:
             LureError: 412 when somebody else moved it at the same time.

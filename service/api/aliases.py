@@ -11,6 +11,7 @@ import structlog
 from fastapi import APIRouter, Depends, Query, Response
 from starlette.responses import JSONResponse
 
+from lure_core.policies import Gate, policy
 from service import errors, idempotency
 from service.bounded import JsonRoute
 from service.deps import DatabaseDep
@@ -124,12 +125,13 @@ def put_alias(
 ) -> AliasShape:
     """Needs `If-Match` with the alias's ETag, or `If-None-Match: *` to make a new one.
 
-    Moving `champion` holds automatic promotion until it is released, unless `hold` is false.
+    Where cycles promote by themselves, moving `champion` holds that until it is released, unless
+    `hold` is false; where a person does (`policies.gate.mode` is `manual`), nothing is held.
     """
-    hold = alias == aliases.CHAMPION if wish.hold is None else wish.hold
-    move = aliases.Move(wish.version, _WHO, wish.reason, hold)
     with database.begin() as session:
         row = streams.lock(session, streams.get(session, stream).id)
+        hold = _holds(row, alias) if wish.hold is None else wish.hold
+        move = aliases.Move(wish.version, _WHO, wish.reason, hold)
         revision = _revision(session, row, alias)
         seen.check(revision, f"alias {alias}")
         moved = aliases.move_if(session, row, alias, move, revision=revision)
@@ -242,6 +244,11 @@ def _acted(
     response = idempotency.response(answer, replayed=False)
     response.headers["etag"] = etag(alias.revision)
     return response
+
+
+def _holds(stream: Stream, alias: str) -> bool:
+    """Whether a move by hand is meant to stay, when nothing else is said."""
+    return alias == aliases.CHAMPION and policy(Gate, stream.policies).mode == "auto"
 
 
 def _revision(session: Session, stream: Stream, name: str) -> int | None:

@@ -24,7 +24,8 @@ class AliasMoveWish(BaseModel):
     version: Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
     reason: Reason = ""
     hold: Annotated[bool, Field(strict=True)] | None = Field(
-        None, description="Bar automatic promotion; by default for champion only"
+        None,
+        description="Bar automatic promotion; by default for champion, where the gate promotes",
     )
 
 

@@ -61,6 +61,16 @@ def test_champion_is_moved_without_a_hold_on_demand(client: httpx.Client, url: s
     assert answer.json()["hold"] is False
 
 
+def test_a_move_where_a_person_promotes_holds_nothing(
+    client: httpx.Client, url: str, stream: str
+) -> None:
+    manual = {"policies": {"gate": {"mode": "manual"}}}
+    headers = tag(client, f"/v1/streams/{stream}")
+    assert client.patch(f"/v1/streams/{stream}", json=manual, headers=headers).status_code == 200
+    answer = client.put(f"{url}/champion", json={"version": 2}, headers={"If-Match": "*"})
+    assert answer.json()["hold"] is False
+
+
 def test_a_weak_tag_does_not_match(client: httpx.Client, url: str) -> None:
     weak = {"If-Match": f"W/{client.get(f'{url}/champion').headers['etag']}"}
     problem(client.put(f"{url}/champion", json={"version": 1}, headers=weak), 412)
