@@ -12,6 +12,8 @@ PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
+# tests at once: each brings servers and a torch of its own; say TEST_JOBS=0 for one after another
+TEST_JOBS ?= 2
 export LURE_SHARED ?= $(abspath ../shared)
 
 .PHONY: help setup demo test test-slow check format up smoke bench pins clean
@@ -36,7 +38,7 @@ demo: $(READY) ## the main job on real data: six chunks of digits through the em
 	@$(BIN)/python -m lure.demo
 
 test: $(READY) ## every test but the slow ones
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(TEST_JOBS) --dist loadfile
 
 test-slow: $(READY) ## the tests that are longer than a minute
 	@$(BIN)/python -m pytest -m slow --timeout 1200
