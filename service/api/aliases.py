@@ -11,8 +11,7 @@ import structlog
 from fastapi import APIRouter, Depends, Query, Response
 from starlette.responses import JSONResponse
 
-from lure_core.policies import Gate, policy
-from service import errors, idempotency
+from service import errors, holding, idempotency
 from service.bounded import JsonRoute
 from service.deps import DatabaseDep
 from service.idempotency import KeyDep
@@ -130,8 +129,8 @@ def put_alias(
     """
     with database.begin() as session:
         row = streams.lock(session, streams.get(session, stream).id)
-        hold = _holds(row, alias) if wish.hold is None else wish.hold
-        move = aliases.Move(wish.version, _WHO, wish.reason, hold)
+        stays = holding.wanted(row, alias, wish.hold)
+        move = aliases.Move(wish.version, _WHO, wish.reason, stays)
         revision = _revision(session, row, alias)
         seen.check(revision, f"alias {alias}")
         moved = aliases.move_if(session, row, alias, move, revision=revision)
@@ -244,11 +243,6 @@ def _acted(
     response = idempotency.response(answer, replayed=False)
     response.headers["etag"] = etag(alias.revision)
     return response
-
-
-def _holds(stream: Stream, alias: str) -> bool:
-    """Whether a move by hand is meant to stay, when nothing else is said."""
-    return alias == aliases.CHAMPION and policy(Gate, stream.policies).mode == "auto"
 
 
 def _revision(session: Session, stream: Stream, name: str) -> int | None:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
-from service import invocation, payload
+from service import holding, invocation, payload
 from service.aside import aside
 from service.batcher import Probabilities
 from service.deadline import DeadlineRoute
@@ -32,6 +32,7 @@ from service.errors import (
 from service.oip.images import Pixels
 from service.openapi import refusals
 from service.params import NAME, POINTED, StreamName, VersionOrAlias
+from service.schemas.aliases import Reason
 from service.schemas.common import spelled
 from service.settings import ServiceSettings
 from service.slot import Served
@@ -173,16 +174,17 @@ def set_default(
     model: StreamName,
     version: VersionOrAlias,
     database: DatabaseDep,
-    reason: Annotated[str, Query(max_length=500)] = "set as the default",
+    reason: Annotated[Reason, Query(description="Goes into the history")] = "set as the default",
     *,
-    hold: Annotated[bool, Query(description="Bar automatic promotion until released")] = True,
+    hold: Annotated[bool | None, Query(description="As in PUT …/aliases/champion")] = None,
 ) -> Health:
     """Like `PUT …/aliases/champion` with `If-Match: *`: history says who and why."""
     with database.begin() as session:
         stream = streams.lock(session, streams.get(session, model).id)
         to = catalogue.pointed_at(session, stream, version).version
-        aliases.move(session, stream, aliases.CHAMPION, aliases.Move(to, _WHO, reason, hold))
-    log.info("alias set", stream=model, alias=aliases.CHAMPION, version=to, hold=hold)
+        stays = holding.wanted(stream, aliases.CHAMPION, hold)
+        aliases.move(session, stream, aliases.CHAMPION, aliases.Move(to, _WHO, reason, stays))
+    log.info("alias set", stream=model, alias=aliases.CHAMPION, version=to, hold=stays)
     return Health(status=f'Default version successfully updated for model "{model}" to "{to}"')
 
 

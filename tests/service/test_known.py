@@ -178,6 +178,7 @@ def test_set_default_moves_the_champion_and_holds_it(api: Running, letters: str)
     assert (first["reason"], first["hold"]) == ("set as the default", True)
     refused(api.client.put(f"/models/{letters}/7/set-default"), 404)
     refused(api.client.put("/models/nothing/1/set-default"), 404)
+    refused(api.client.put(f"/models/{letters}/1/set-default?reason=%00"), 422)
 
 
 def test_labels_are_those_of_the_stream(api: Running) -> None:
