@@ -29,11 +29,11 @@ class Gate(Section):
 
     Both are scored on the same judge images, so each rule compares pair by pair. `tolerance` is the
     accuracy that may be lost overall, and `confidence` that of the one-sided interval of the loss:
-    one that lies within the tolerance proves it, a loss seen beyond the tolerance refuses; in
-    between, where the images are too few to tell, `unproven` decides. `per_class` and `per_chunk`
-    are the losses tolerated in each class and on each earlier chunk of at least `min_slice` judge
-    images, `ece` how much the calibration error may grow; all three refuse only what cannot be
-    chance, and null switches a rule off. With fewer than `min_judge` images nothing is judged.
+    one that lies within the tolerance proves it, a loss seen beyond the tolerance that cannot be
+    chance refuses; in between, where the images are too few to tell, `unproven` decides.
+    `per_class` and `per_chunk` are the losses tolerated in each class and on each earlier chunk of
+    at least `min_slice` judge images, `ece` how much the calibration error may grow; they refuse
+    likewise, and null switches a rule off. With fewer than `min_judge` images nothing is judged.
     Mode "manual" lets a person promote. What the rules compute stands in `docs/gate.md`.
     """
 

@@ -64,6 +64,10 @@ class Pairs:
         """Whether the loss that was seen lies beyond the tolerance."""
         return self.lost - self.gained > tolerance * self.images + _ROUNDING
 
+    def is_lost(self, tolerance: float, confidence: float) -> bool:
+        """Whether it does, and that anything at all is lost cannot be chance."""
+        return self.lost_more_than(tolerance) and self.least_loss(confidence) > 0
+
     def greatest_loss(self, confidence: float) -> float:
         """The upper bound of the loss by a one-sided interval."""
         return self._centre + _errors(confidence) * self._error

@@ -8,8 +8,6 @@ from worker.gate import calibration as calibrations
 from worker.gate.finding import Finding, Outcome, percent
 from worker.gate.pairs import Pairs
 
-_LEAST_IMAGES = 2  # a tolerance finer than two images would judge by chance
-
 
 def diverged(is_diverged: bool) -> Finding:
     """A model that computes with what is no number can answer nothing."""
@@ -33,22 +31,21 @@ def overall(pairs: Pairs, policy: Gate) -> Finding:
     """Non-inferiority: is it proven that no more than the tolerance is lost?
 
     It passes when the upper bound of the loss lies within the tolerance, and fails when the loss
-    that was seen lies beyond it, or beyond two images where those weigh more.
+    that was seen lies beyond it and the lower bound is above nothing.
     """
-    tolerated = most_tolerated(policy, pairs.images)
     greatest = pairs.greatest_loss(policy.confidence)
     outcome: Outcome = "unproven"
     words = f"too few images to prove that no more than {percent(policy.tolerance)} is lost"
-    if pairs.lost_more_than(tolerated):
-        outcome, words = "failed", f"{percent(tolerated)} fewer are tolerated"
+    if pairs.is_lost(policy.tolerance, policy.confidence):
+        outcome, words = "failed", f"{percent(policy.tolerance)} fewer are tolerated"
     elif greatest <= policy.tolerance:
         outcome, words = "passed", f"proven to lose no more than {percent(policy.tolerance)}"
     numbers = {
         **pairs.to_dict(),
+        "least_loss": pairs.least_loss(policy.confidence),
         "greatest_loss": greatest,
         "confidence": policy.confidence,
         "tolerance": policy.tolerance,
-        "tolerated": tolerated,
     }
     return Finding("overall", outcome, f"{pairs}; {words}", numbers)
 
@@ -65,8 +62,3 @@ def calibration(candidate: Answers, champion: Answers, tolerance: float, policy:
     if least > 0:
         return Finding("calibration", "failed", f"{words} tolerated", numbers)
     return Finding("calibration", "passed", f"{words} tolerated, but it may be chance", numbers)
-
-
-def most_tolerated(policy: Gate, images: int) -> float:
-    """The loss of accuracy that may be seen overall, 0…1."""
-    return max(policy.tolerance, _LEAST_IMAGES / images) if images else policy.tolerance

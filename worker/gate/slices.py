@@ -37,7 +37,7 @@ def each(
     judged = [one for one in slices if one.pairs.images >= policy.min_slice]
     judged.sort(key=lambda one: one.pairs.loss, reverse=True)
     confidence = 1 - (1 - policy.confidence) / max(1, len(judged))
-    failed = [one for one in judged if _is_lost(one.pairs, tolerance, confidence)]
+    failed = [one for one in judged if one.pairs.is_lost(tolerance, confidence)]
     numbers = {
         "tolerance": tolerance,
         "confidence": confidence,
@@ -57,7 +57,3 @@ def each(
     if others:
         words += f", and {len(others)} more like it"
     return Finding(rule, "failed", words, numbers)
-
-
-def _is_lost(pairs: Pairs, tolerance: float, confidence: float) -> bool:
-    return pairs.lost_more_than(tolerance) and pairs.least_loss(confidence) > 0

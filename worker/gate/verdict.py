@@ -59,7 +59,7 @@ class Verdict:
         outcome: "unproven": nothing speaks against it, on too few images to speak for it;
             "unjudged": on so few that nothing could.
         reason: A sentence for people.
-        tolerance: The loss of accuracy that may be seen overall, 0…1.
+        tolerance: The accuracy that may be lost overall, 0…1.
         mode: "manual": a person promotes.
         rules: What each rule found, in the order in which they were asked.
     """
@@ -105,7 +105,7 @@ def decide(case: Case, policy: Gate) -> Verdict:
         candidate=Score.of(case.candidate),
         champion=None if case.champion is None else Score.of(case.champion),
         champion_version=case.champion_version,
-        tolerance=rules.most_tolerated(policy, len(case.candidate)),
+        tolerance=policy.tolerance,
         mode=policy.mode,
         rules=tuple(found),
     )

@@ -26,9 +26,10 @@ ALL = ["diverged", "minimum", "overall", "per_class", "per_chunk", "calibration"
         (879, 900, 1000, 0.02, "failed"),
         (90, 90, 100, 0.02, "unproven"),
         (88, 90, 100, 0.02, "unproven"),
-        (87, 90, 100, 0.02, "failed"),
-        (48, 50, 50, 0.0, "unproven"),  # two images weigh more than no tolerance
-        (47, 50, 50, 0.0, "failed"),
+        (87, 90, 100, 0.02, "unproven"),  # 3 of 100 are more than the tolerance, but may be chance
+        (86, 90, 100, 0.02, "failed"),
+        (47, 50, 50, 0.0, "unproven"),
+        (46, 50, 50, 0.0, "failed"),
         (43, 50, 50, 0.14, "unproven"),  # 0.14 * 50 is a little less than 7 in floats
         (10, 40, 49, 0.02, "unjudged"),
         (0, 0, 0, 0.02, "unjudged"),
@@ -216,11 +217,6 @@ def test_the_record_holds_the_numbers_as_plain_json() -> None:
     assert record["champion_version"] == 7
     assert [finding["rule"] for finding in record["rules"]] == ALL
     assert set(record["rules"][0]) == {"rule", "outcome", "words", "numbers"}
-
-
-def test_the_tolerance_used_is_told() -> None:
-    assert flat(95, 95, 100).verdict(tolerance=0.05).tolerance == 0.05
-    assert flat(50, 50, 50).verdict(tolerance=0.02).tolerance == pytest.approx(0.04)
 
 
 def test_of_thousands_of_chunks_the_ten_worst_are_written_down() -> None:
