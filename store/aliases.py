@@ -176,22 +176,24 @@ def rollback(session: Session, stream: Stream, *, who: str, reason: str) -> Alia
 
     Raises:
         NotFound: Nothing is served yet.
-        Conflict: No older version has been champion.
+        Conflict: No older version has been champion, or none of those can be served any more.
     """
     stream = streams.lock(session, stream.id)
     now = champion(session, stream)
     if now is None:
         raise NotFound("alias", CHAMPION)
-    target = session.scalar(
-        select(func.max(AliasMove.to_version)).where(
-            AliasMove.stream_id == stream.id,
-            AliasMove.alias == CHAMPION,
-            AliasMove.to_version < now.version,
-            AliasMove.to_version.in_(_ready(stream)),
-        )
+    older = select(func.max(AliasMove.to_version)).where(
+        AliasMove.stream_id == stream.id,
+        AliasMove.alias == CHAMPION,
+        AliasMove.to_version < now.version,
     )
+    target = session.scalar(older.where(AliasMove.to_version.in_(_ready(stream))))
     if target is None:
-        raise Conflict(f"no version older than {now.version} has been champion")
+        reason = f"no version older than {now.version} has been champion"
+        if (last := session.scalar(older)) is not None:
+            state = versions.get(session, stream, last).state
+            reason += f" and can still be served; the last, {last}, is {state}"
+        raise Conflict(reason)
     return move(session, stream, CHAMPION, Move(target, who, reason, hold=True))
 
 
