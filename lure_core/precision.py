@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lure_core.errors import ConfigError
+from lure_core.release import release
 
 BF16_FROM_FLOPS = 200_000_000
 """Forward cost of one image from which a CPU with bf16 units uses them.
@@ -173,7 +174,9 @@ def gpu(device: torch.device) -> dict[str, Any]:
 
 
 def libraries() -> dict[str, str]:
+    """The versions of all code that a bit of a result may depend on, LURE's own first."""
     return {
+        "lure": release(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "torchvision": metadata.version("torchvision"),

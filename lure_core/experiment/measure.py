@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import metadata
 from typing import Any
 
 from torch import Tensor, nn
@@ -95,17 +93,8 @@ def record(
         replayed_images=result.replayed["images"],
         calibration=None,
         robustness=None,
-        environment={**result.environment, "lure_core": release()},
+        environment=result.environment,
     )
-
-
-@cache
-def release() -> str:
-    """The version of this package; a checkout that was never installed has none."""
-    try:
-        return metadata.version("lure")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def with_trust(

@@ -89,7 +89,7 @@ def test_weights_that_differ_are_told_with_what_else_does(bench: Bench) -> None:
     version = bench.version(stream, 1)
     assert version.inputs is not None
     inputs = version.inputs | {"config": version.inputs["config"] | {"seed": 8}}
-    libraries = version.environment["libraries"] | {"torch": "1.0"}
+    libraries = version.environment["libraries"] | {"lure": "0.0.9", "torch": "1.0"}
     with bench.database.begin() as session:
         other = {"inputs": inputs, "environment": version.environment | {"libraries": libraries}}
         session.execute(update(Version).values(**other))
@@ -100,8 +100,11 @@ def test_weights_that_differ_are_told_with_what_else_does(bench: Bench) -> None:
     assert 0 < told["differing_tensors"] <= told["tensors"]
     assert told["max_difference"] > 0
     assert 0 <= told["agreement"] <= 1
-    now = version.environment["libraries"]["torch"]
-    assert told["circumstances"] == {"libraries.torch": {"before": "1.0", "now": now}}
+    now = version.environment["libraries"]
+    assert told["circumstances"] == {
+        "libraries.lure": {"before": "0.0.9", "now": now["lure"]},
+        "libraries.torch": {"before": "1.0", "now": now["torch"]},
+    }
 
 
 def test_killed_in_an_epoch_it_comes_to_the_same_bits(bench: Bench) -> None:

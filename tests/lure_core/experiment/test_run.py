@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +23,7 @@ from lure_core.experiment.plan import Run
 from lure_core.experiment.record import PRICED, Journal, Record
 from lure_core.experiment.settings import Experiment
 from lure_core.experiment.streams import open_stream
+from lure_core.release import release
 from lure_core.replay import CycleData, choose
 from lure_core.types import Split
 from tests.lure_core.experiment.making import create_experiment
@@ -185,17 +185,7 @@ def test_a_limit_of_memory_reaches_the_cycle(
 
 def test_a_record_tells_the_version_that_made_it() -> None:
     for record in undisturbed():
-        assert record.environment["lure_core"] == measure.release()
-
-
-def test_a_checkout_that_is_not_installed_has_an_unknown_version(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def missing(name: str) -> str:
-        raise metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(metadata, "version", missing)
-    assert measure.release.__wrapped__() == "unknown"
+        assert record.environment["libraries"]["lure"] == release()
 
 
 def test_two_processes_do_not_mix_their_records(tmp_path: Path) -> None:
