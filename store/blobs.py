@@ -38,10 +38,14 @@ def pin(session: Session, *digests: str) -> None:
     Raises:
         BlobMissing: One was collected; put its bytes again.
     """
-    query = select(Blob.digest).where(Blob.digest.in_(digests)).order_by(Blob.digest)
-    held = session.scalars(locked(query)).all()
-    if lost := set(digests) - set(held):
+    if lost := set(digests) - held(session, *digests):
         raise BlobMissing(f"no bytes under sha256:{', '.join(sorted(lost))}")
+
+
+def held(session: Session, *digests: str) -> set[str]:
+    """Hold those of the blobs that there are until the commit; their digests."""
+    query = select(Blob.digest).where(Blob.digest.in_(digests)).order_by(Blob.digest)
+    return set(session.scalars(locked(query)))
 
 
 class Blobs:
@@ -143,7 +147,7 @@ class Blobs:
             self.path(digest).rename(self._root / _TRASH / digest)
 
     def restore(self, digest: str) -> None:
-        """Undo `discard`, unless the bytes were put anew meanwhile."""
+        """Undo `discard`, under the row's lock, unless the bytes were put anew meanwhile."""
         with suppress(FileExistsError, FileNotFoundError):
             self.path(digest).hardlink_to(self._root / _TRASH / digest)
         self.forget(digest)
@@ -153,7 +157,7 @@ class Blobs:
         (self._root / _TRASH / digest).unlink(missing_ok=True)
 
     def discarded(self) -> list[str]:
-        """Digests whose bytes were put aside, by a collector that has died."""
+        """Digests whose bytes were put aside, by collectors that have died or are at it."""
         return [path.name for path in (self._root / _TRASH).iterdir()]
 
     def incoming(self) -> Iterator[Path]:

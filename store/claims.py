@@ -11,6 +11,7 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
+from store.blobs import held
 from store.errors import FenceLost
 from store.locks import locked
 from store.models import Cycle, Rerun
@@ -74,6 +75,16 @@ def hand_back(session: Session, kind: type[Work], work_id: str, attempt: int) ->
         .where(_is_held(kind, work_id, attempt))
         .values(heartbeat_at=None, attempt=kind.attempt + 1)
     )
+
+
+def keep_resume(session: Session, work: Work, digest: str | None) -> None:
+    """A resume state was stored, or none: only that outlives death. The row must be locked.
+
+    One that was collected before it got its name is worth nothing; the one before it stays.
+    """
+    if digest is not None and held(session, digest):
+        work.deaths = 0
+        work.resume_digest = digest
 
 
 def count_exception(work: Work, error: str) -> bool:

@@ -146,12 +146,10 @@ def report(
     *,
     resume_digest: str | None = None,
 ) -> None:
-    """Progress within a stage, and the resume state if one was stored: only that outlives death."""
+    """Progress within a stage, and the resume state if one was stored."""
     cycle = fenced(session, claim)
     cycle.progress = progress
-    if resume_digest is not None:
-        cycle.deaths = 0
-        cycle.resume_digest = resume_digest
+    claims.keep_resume(session, cycle, resume_digest)
     events.note(session, "cycle.progress", stream, cycle=cycle.id, **progress)
 
 

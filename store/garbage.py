@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, func, select
 from sqlalchemy.orm import Session
 
 from store.blobs import Blobs
@@ -21,7 +22,7 @@ def collect(database: Database, blobs: Blobs) -> int:
     """Delete the blobs that no row names and nobody touched for their time.
 
     Each goes in its own short transaction, under its row's lock: whoever puts the same bytes at
-    that moment waits, and writes them anew.
+    that moment waits, and writes them anew. Several collectors may be at it at once.
 
     Returns:
         How many were deleted.
@@ -44,53 +45,76 @@ def _collect_some(database: Database, blobs: Blobs) -> int:
 def _delete(database: Database, blobs: Blobs, digest: str) -> bool:
     try:
         with database.begin() as session:
-            if session.scalar(_garbage_row(digest)) is None:
+            if not _lock_garbage(session, digest):
                 return False
             # put aside first: should the lock be lost before the commit, the bytes come back
             blobs.discard(digest)
             session.execute(delete(Blob).where(Blob.digest == digest))
     except BaseException:
-        blobs.restore(digest)
+        _settle(database, blobs, digest)  # it may be the commit's answer alone that was lost
         raise
     blobs.forget(digest)
     return True
 
 
-def _garbage_row(digest: str) -> Select[str]:
-    query = select(Blob.digest).where(Blob.digest == digest, _is_garbage())
-    return query.with_for_update(skip_locked=True)
+def _lock_garbage(session: Session, digest: str) -> bool:
+    """Lock a blob's row unless somebody has it, and look again whether the blob is garbage.
+
+    In two statements: one alone would look with a snapshot from before its lock, and miss the name
+    that is committed between the two by one who had pinned the blob.
+    """
+    row = _row(digest)
+    if session.scalar(row.with_for_update(skip_locked=True)) is None:
+        return False
+    return session.scalar(row.where(_is_garbage())) is not None
 
 
 def _finish_interrupted(database: Database, blobs: Blobs) -> None:
-    """What a collector that died had put aside: back where its row is left, gone otherwise."""
     for digest in blobs.discarded():
-        with database.begin() as session:
-            row = session.scalar(select(Blob.digest).where(Blob.digest == digest))
-        if row is None:
+        _settle(database, blobs, digest)
+
+
+def _settle(database: Database, blobs: Blobs, digest: str) -> None:
+    """What was put aside: gone if its row is, back in its place if nobody holds the row.
+
+    Whoever holds it may be a collector about to commit: then the next collection settles it.
+    """
+    with database.begin() as session:
+        row = _row(digest)
+        if session.scalar(row) is None:
             blobs.forget(digest)
-        else:
+        elif session.scalar(row.with_for_update(skip_locked=True)) is not None:
             blobs.restore(digest)
+
+
+def _row(digest: str) -> Select[str]:
+    return select(Blob.digest).where(Blob.digest == digest)
 
 
 def _is_garbage() -> ColumnElement[bool]:
     age = func.clock_timestamp() - Blob.touched_at
     old = age > Blob.keep_s * dt.timedelta(seconds=1)
-    named = or_(
-        select(Chunk.id).where(Chunk.digest == Blob.digest).exists(),
-        select(Chunk.id).where(Chunk.file_digest == Blob.digest).exists(),
-        select(Version.version)
-        .where(Version.digest == Blob.digest, Version.state != VersionState.WEIGHTS_DELETED)
-        .exists(),
-        select(Version.version).where(Version.sidecar_digest == Blob.digest).exists(),
-        select(Version.version).where(Version.mask_digest == Blob.digest).exists(),
-        select(Cycle.id)
-        .where(Cycle.resume_digest == Blob.digest, Cycle.state.in_(ACTIVE))
-        .exists(),
-        select(Rerun.id).where(Rerun.resume_digest == Blob.digest).exists(),
-        select(Artifact.kind).where(Artifact.digest == Blob.digest).exists(),
-        select(Pack.id).where(Pack.digest == Blob.digest).exists(),
-    )
-    return old & ~named
+    return and_(old, *(~naming.exists() for naming in _naming()))
+
+
+def _naming() -> list[Select[Any]]:
+    """The rows that name a blob, kind by kind.
+
+    Each is an anti-join with an index on its digest: alternatives within one condition would be
+    looked through blob by blob.
+    """
+    has_weights = Version.state != VersionState.WEIGHTS_DELETED
+    return [
+        select(Chunk.id).where(Chunk.digest == Blob.digest),
+        select(Chunk.id).where(Chunk.file_digest == Blob.digest),
+        select(Version.version).where(Version.digest == Blob.digest, has_weights),
+        select(Version.version).where(Version.sidecar_digest == Blob.digest),
+        select(Version.version).where(Version.mask_digest == Blob.digest),
+        select(Cycle.id).where(Cycle.resume_digest == Blob.digest, Cycle.state.in_(ACTIVE)),
+        select(Rerun.id).where(Rerun.resume_digest == Blob.digest),
+        select(Artifact.kind).where(Artifact.digest == Blob.digest),
+        select(Pack.id).where(Pack.digest == Blob.digest),
+    ]
 
 
 def _clear_scratch(blobs: Blobs) -> None:

@@ -166,12 +166,10 @@ def hand_back(session: Session, claim: Claim) -> None:
 def report(
     session: Session, claim: Claim, progress: Json, *, resume_digest: str | None = None
 ) -> None:
-    """How far it is, and the resume state if one was stored: only that outlives death."""
+    """How far it is, and the resume state if one was stored."""
     rerun = fenced(session, claim)
     rerun.progress = progress
-    if resume_digest is not None:
-        rerun.deaths = 0
-        rerun.resume_digest = resume_digest
+    claims.keep_resume(session, rerun, resume_digest)
 
 
 def succeed(session: Session, stream: Stream, claim: Claim, result: Json) -> None:

@@ -18,6 +18,19 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+# what names a blob: the collector of garbage asks each of them of every blob
+_NAMING = (
+    ("packs", "digest"),
+    ("artifacts", "digest"),
+    ("reruns", "resume_digest"),
+    ("chunks", "digest"),
+    ("chunks", "file_digest"),
+    ("cycles", "resume_digest"),
+    ("versions", "digest"),
+    ("versions", "sidecar_digest"),
+    ("versions", "mask_digest"),
+)
+
 
 def upgrade() -> None:
     # a migration that cannot have its lock at once must not queue the whole service behind it
@@ -206,11 +219,15 @@ def upgrade() -> None:
             "inputs", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
         ),
     )
+    for table, column in _NAMING:
+        op.create_index(op.f(f"ix_{table}_{column}"), table, [column], unique=False)
 
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
 
+    for table, column in _NAMING:
+        op.drop_index(op.f(f"ix_{table}_{column}"), table_name=table)
     op.drop_column("versions", "inputs")
     op.drop_column("versions", "mask_digest")
     op.drop_column("versions", "outcome")

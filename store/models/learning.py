@@ -61,10 +61,10 @@ class Chunk(Base):
     stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id"))
     position: Mapped[int]
     state: Mapped[ChunkState] = mapped_column(one_of(ChunkState, "chunk_state"))
-    digest: Mapped[str]  # sha256 of the payload as it was sent
+    digest: Mapped[str] = mapped_column(index=True)  # sha256 of the payload as it was sent
     media_type: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
-    file_digest: Mapped[str | None]  # sha256 of the canonical chunk file
+    file_digest: Mapped[str | None] = mapped_column(index=True)  # of the canonical chunk file
     images: Mapped[int | None]
     refused: Mapped[int | None]
     report: Mapped[Json | None]
@@ -112,7 +112,7 @@ class Cycle(Base):
     exceptions: Mapped[int] = mapped_column(server_default="0")
     worker: Mapped[str | None]
     heartbeat_at: Mapped[dt.datetime | None]  # null: handed back on purpose, free at once
-    resume_digest: Mapped[str | None]
+    resume_digest: Mapped[str | None] = mapped_column(index=True)
     timings: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))  # stage: seconds
     stage_started_at: Mapped[dt.datetime | None]
     verdict: Mapped[Json | None]
@@ -155,7 +155,7 @@ class Rerun(Base):
     exceptions: Mapped[int] = mapped_column(server_default="0")
     worker: Mapped[str | None]
     heartbeat_at: Mapped[dt.datetime | None]  # null: handed back on purpose, free at once
-    resume_digest: Mapped[str | None]
+    resume_digest: Mapped[str | None] = mapped_column(index=True)
     result: Mapped[Json | None]  # metrics, seconds, FLOPs; of "reproduce" whether bits agree
     error: Mapped[str | None]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=now)

@@ -45,11 +45,12 @@ class Version(Base):
     verdict: Mapped[Json]
     outcome: Mapped[str | None] = mapped_column(Computed("verdict ->> 'outcome'", persisted=True))
     unlearning: Mapped[Json | None]
-    mask_digest: Mapped[str | None]  # packed bits of what was reset; null: none, or not kept then
+    # packed bits of what was reset; null: none, or not kept then
+    mask_digest: Mapped[str | None] = mapped_column(index=True)
     inputs: Mapped[Json | None]  # what a rerun needs; null: made before this was kept
     environment: Mapped[Json]  # seed, threads, precision and versions of libraries
-    digest: Mapped[str]  # sha256 of the weights
-    sidecar_digest: Mapped[str]
+    digest: Mapped[str] = mapped_column(index=True)  # sha256 of the weights
+    sidecar_digest: Mapped[str] = mapped_column(index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[dt.datetime] = mapped_column(server_default=now)
     served_at: Mapped[dt.datetime | None]
@@ -103,7 +104,7 @@ class Artifact(Base):
     attempt: Mapped[int] = mapped_column(server_default="0")  # the fence
     deaths: Mapped[int] = mapped_column(server_default="0")
     heartbeat_at: Mapped[dt.datetime | None]
-    digest: Mapped[str | None]
+    digest: Mapped[str | None] = mapped_column(index=True)
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     report: Mapped[Json | None]  # how far it agrees with the version, on how many images
     error: Mapped[str | None]

@@ -44,7 +44,7 @@ class Pack(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id"))
-    digest: Mapped[str]
+    digest: Mapped[str] = mapped_column(index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     predictions: Mapped[int]
     made_at: Mapped[dt.datetime] = mapped_column(server_default=now)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
-from store import garbage
+from store import garbage, packs
 from store.blobs import Blobs, pin
-from store.engine import Database
-from store.errors import BlobDamaged, BlobMissing
-from store.models import Blob
+from store.engine import Database, Session
+from store.errors import BlobDamaged, BlobMissing, DatabaseAway
+from store.locks import locked
+from store.models import Base, Blob, Pack
 from tests.factories import create_stream, create_version
 
 
@@ -173,3 +177,99 @@ def test_what_a_dead_collector_left_is_settled_by_the_next(
         session.execute(sa.delete(Blob).where(Blob.digest == unnamed))
     garbage.collect(database, blobs)
     assert files(blobs) == [named]
+
+
+def test_a_collector_leaves_alone_what_another_is_about_to_delete(
+    database: Database, blobs: Blobs
+) -> None:
+    digest = blobs.put_bytes(b"x")
+    with database.begin() as other:
+        other.execute(sa.select(Blob).where(Blob.digest == digest).with_for_update())
+        blobs.discard(digest)
+        other.execute(sa.delete(Blob).where(Blob.digest == digest))
+        assert garbage.collect(database, blobs) == 0
+        assert blobs.discarded() == [digest]
+    garbage.collect(database, blobs)  # the other one died after its commit
+    assert files(blobs) == []
+
+
+def test_a_deletion_that_was_committed_is_not_undone_though_its_answer_was_lost(
+    database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = blobs.put_bytes(b"x")
+    age(database, digest)
+    begin = Database.begin
+
+    @contextmanager
+    def begin_and_lose_the_answer(one: Database) -> Iterator[Session]:
+        with begin(one) as session:
+            yield session
+        if blobs.discarded():
+            monkeypatch.undo()
+            raise DatabaseAway("it left during the commit")
+
+    monkeypatch.setattr(Database, "begin", begin_and_lose_the_answer)
+    with pytest.raises(DatabaseAway):
+        garbage.collect(database, blobs)
+    assert files(blobs) == []
+
+
+def test_what_is_named_under_a_pin_during_a_collection_stays(
+    database: Database, blobs: Blobs
+) -> None:
+    digest = blobs.put_bytes(b"x")
+    age(database, digest)
+    pack = Pack(id="pck_1", stream_id=create_stream(database).id, digest=digest)
+    pack.size_bytes = pack.predictions = 1
+    with database.begin() as session:
+        packs.add(session, pack)  # which pins its bytes
+        assert garbage.collect(database, blobs) == 0
+    assert garbage.collect(database, blobs) == 0
+    assert blobs.read(digest) == b"x"
+
+
+def test_nobody_can_name_a_blob_between_the_last_look_and_its_deletion(
+    database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = blobs.put_bytes(b"x")
+    age(database, digest)
+    looked_under_lock = []
+    is_garbage = garbage._is_garbage
+
+    def look() -> sa.ColumnElement[bool]:
+        free = sa.select(Blob.digest).where(Blob.digest == digest)
+        with database.begin() as session:
+            is_free = session.scalar(locked(free, skip=True)) is not None
+        looked_under_lock.append(not is_free)
+        return is_garbage()
+
+    monkeypatch.setattr(garbage, "_is_garbage", look)
+    assert garbage.collect(database, blobs) == 1
+    assert looked_under_lock == [False, True]
+
+
+def test_the_search_for_garbage_looks_nothing_up_row_by_row(database: Database) -> None:
+    """A subplan that outgrows its memory scans a whole table for each blob."""
+    search = sa.select(Blob.digest).where(garbage._is_garbage())
+    words = search.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    with database.begin() as session:
+        plan = "\n".join(session.scalars(sa.text(f"EXPLAIN {words}")))
+    assert plan.count("Anti Join") == len(garbage._naming()), plan
+    assert "SubPlan" not in plan, plan
+
+
+def test_each_digest_that_names_a_blob_has_an_index() -> None:
+    tables = Base.metadata.tables.values()
+    named = {
+        (table.name, column.name)
+        for table in tables
+        for column in table.columns
+        if column.name.endswith("digest") and table is not Blob.__table__
+    }
+    indexed = {
+        (table.name, index.columns[0].name)
+        for table in tables
+        for index in table.indexes
+        if index.dialect_options["postgresql"]["where"] is None
+    }
+    assert named <= indexed

@@ -12,7 +12,15 @@ from store.engine import Database
 from store.errors import FenceLost
 from store.models import Cycle, Stream
 from store.states import ChunkState, CycleState, Stage
-from tests.factories import POLICIES, admit_chunk, create_chunk, create_stream, create_version
+from tests.factories import (
+    POLICIES,
+    admit_chunk,
+    blob,
+    create_chunk,
+    create_stream,
+    create_version,
+    digest_of,
+)
 
 
 def claim(database: Database, stream: Stream, stale_s: float = 10) -> cycles.Claim | None:
@@ -137,9 +145,23 @@ def test_progress_forgives_the_deaths_before_it(database: Database) -> None:
     claimed = must_claim(database, stream, stale_s=0)
     assert read(database, stream, claimed).deaths == 1
     with database.begin() as session:
-        cycles.report(session, stream, claimed, {"epoch": 1}, resume_digest="0" * 64)
+        cycles.report(session, stream, claimed, {"epoch": 1}, resume_digest=blob(database, "state"))
     cycle = read(database, stream, claimed)
-    assert (cycle.deaths, cycle.progress, cycle.resume_digest) == (0, {"epoch": 1}, "0" * 64)
+    assert (cycle.deaths, cycle.progress) == (0, {"epoch": 1})
+    assert cycle.resume_digest == digest_of("state")
+
+
+def test_a_resume_state_that_was_collected_does_not_replace_the_one_before(
+    database: Database,
+) -> None:
+    stream = create_stream(database)
+    admit_chunk(database, stream, create_chunk(database, stream))
+    claimed = must_claim(database, stream)
+    kept = blob(database, "state")
+    for digest in (kept, digest_of("collected")):
+        with database.begin() as session:
+            cycles.report(session, stream, claimed, {"epoch": 1}, resume_digest=digest)
+    assert read(database, stream, claimed).resume_digest == kept
 
 
 def test_three_exceptions_fail_the_cycle_and_its_chunk(database: Database) -> None:
