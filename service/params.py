@@ -30,3 +30,9 @@ PageToken = Annotated[
 def key_of(token: str | None) -> int | None:
     """The sort key that a page token stands for."""
     return None if token is None else int(token)
+
+
+def number_of(token: str | None) -> int | None:
+    """The same where rows are sorted by a 32-bit number: all of them lie below what is beyond."""
+    key = key_of(token)
+    return None if key is None else min(key, _MAX_INT)

@@ -21,7 +21,7 @@ from service.deps import BlobsDep, ChecksDep, DatabaseDep, QueueDep, SettingsDep
 from service.idempotency import KeyDep
 from service.ingest import Upload
 from service.openapi import refusals
-from service.params import ChunkId, PageSize, PageToken, StreamName, key_of
+from service.params import ChunkId, PageSize, PageToken, StreamName, number_of
 from service.schemas.chunks import ChunkShape, ReportShape
 from service.schemas.common import Page, page_of
 from store import answers, chunks, streams
@@ -176,7 +176,7 @@ def list_chunks(
 ) -> Page[ChunkShape]:
     with database.begin() as session:
         row = streams.get(session, stream)
-        before = key_of(page_token)
+        before = number_of(page_token)
         page = chunks.page(session, row, size=page_size, before=before, state=state)
     return page_of(page, lambda chunk: ChunkShape.of(chunk, stream))
 

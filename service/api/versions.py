@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from service.deps import DatabaseDep
 from service.openapi import refusals
-from service.params import PageSize, PageToken, StreamName, VersionNumber, key_of
+from service.params import PageSize, PageToken, StreamName, VersionNumber, number_of
 from service.schemas.common import Page, page_of
 from service.schemas.versions import VersionRecord, VersionShape
 from store import aliases, retention, streams, versions
@@ -33,7 +33,7 @@ def list_versions(
 ) -> Page[VersionShape]:
     with database.begin() as session:
         row = streams.get(session, stream)
-        page = versions.page(session, row, size=page_size, before=key_of(page_token))
+        page = versions.page(session, row, size=page_size, before=number_of(page_token))
         names = _names(session, row)
     return page_of(page, lambda version: VersionShape.of(version, row, names[version.version]))
 
