@@ -10,6 +10,7 @@ ServiceError
 ├── TooLate               the answer was not ready in the time that the request had
 ├── ClientGone            the client left before it was answered
 ├── DiskFull              the blobs' disk is nearly full
+├── RangeNotSatisfiable   no part that is asked for lies in the file
 ├── PreconditionRequired  a change without If-Match
 ├── Gone                  it was there, and was deleted for good
 ├── NothingServed         the stream has no version to predict with yet
@@ -19,6 +20,7 @@ ServiceError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -35,7 +37,9 @@ class Fault:
 
 
 class ServiceError(Exception):
-    """The message is fit to be shown to the caller."""
+    """The message is fit to be shown to the caller; the headers go with the refusal."""
+
+    headers: Mapping[str, str] = {}
 
 
 class Invalid(ServiceError):
@@ -86,6 +90,14 @@ class ClientGone(ServiceError):
 
 class DiskFull(ServiceError):
     """Too little space is left where the blobs lie."""
+
+
+class RangeNotSatisfiable(ServiceError):
+    """No part that is asked for lies in the file."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"the file ends before that: it has {size_bytes} bytes")
+        self.headers = {"content-range": f"bytes */{size_bytes}"}
 
 
 class PreconditionRequired(ServiceError):
@@ -159,6 +171,9 @@ TABLE: dict[type[Exception], Kind] = {
     TooLate: Kind(_S.GATEWAY_TIMEOUT, "too-late", "The answer was not ready in time"),
     ClientGone: Kind(_S.BAD_REQUEST, "incomplete", "The body is incomplete"),
     DiskFull: Kind(_S.INSUFFICIENT_STORAGE, "disk-full", "The disk is nearly full"),
+    RangeNotSatisfiable: Kind(
+        _S.REQUESTED_RANGE_NOT_SATISFIABLE, "range", "There is no such part of the file"
+    ),
     PreconditionRequired: Kind(
         _S.PRECONDITION_REQUIRED, "precondition-required", "A precondition is needed"
     ),

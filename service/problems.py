@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from lure_core.errors import BadArchive
-from service.errors import BY_STATUS, INTERNAL, TABLE, Fault, Invalid, Kind, kind_of
+from service.errors import BY_STATUS, INTERNAL, TABLE, Fault, Invalid, Kind, ServiceError, kind_of
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:lure:problem:"
@@ -76,7 +76,8 @@ async def _known(request: Request, error: Exception) -> Response:
     kind = kind_of(error)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request failed", error=str(error), exc_info=kind is INTERNAL)
-    return answer(request.scope, kind, str(error), faults=_faults_of(error))
+    headers = error.headers if isinstance(error, ServiceError) else None
+    return answer(request.scope, kind, str(error), faults=_faults_of(error), headers=headers)
 
 
 def _faults_of(error: Exception) -> list[Fault]:

@@ -9,11 +9,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from service import waiting
+from service import ranges, waiting
 from service.deps import BlobsDep, DatabaseDep, QueueDep
-from service.errors import Gone, ModelAway
+from service.errors import Gone, ModelAway, RangeNotSatisfiable
 from service.openapi import refusals
 from service.params import StreamName, VersionNumber
 from service.preconditions import Preconditions, etag
@@ -55,6 +56,7 @@ class Shelf:
 
         Raises:
             ModelAway: They are not there.
+            RangeNotSatisfiable: No part that is wanted is.
         """
         tag = etag(digest)
         if self.seen.unchanged(digest):
@@ -64,7 +66,7 @@ class Shelf:
             raise ModelAway(f"the bytes under sha256:{digest} cannot be read now")
         said = f"sha-256=:{base64.b64encode(bytes.fromhex(digest)).decode()}:"
         headers |= {"etag": tag, "repr-digest": said}
-        if "range" not in self.request.headers:  # it is of what is sent, not of the whole
+        if not self._in_part(tag, path.stat().st_size):  # it is of what is sent, not of the whole
             headers["content-digest"] = said
         return FileResponse(
             path,
@@ -72,6 +74,18 @@ class Shelf:
             media_type="application/json" if ending == "json" else "application/octet-stream",
             headers=headers,
         )
+
+    def _in_part(self, tag: str, size_bytes: int) -> bool:
+        """Whether a part is wanted; what cannot be one is taken out before it is answered."""
+        headers = MutableHeaders(scope=self.request.scope)
+        wanted = headers.get("range")
+        if wanted is not None and headers.get("if-range", tag) == tag:
+            wanted = ranges.satisfiable(wanted, size_bytes)
+            if wanted is not None:
+                headers["range"] = wanted
+                return True
+        del headers["range"]
+        return False
 
 
 ShelfDep = Annotated[Shelf, Depends()]
@@ -100,7 +114,14 @@ def list_artifacts(shelf: ShelfDep) -> list[ArtifactShape]:
     "/safetensors",
     response_class=FileResponse,
     responses=refusals(
-        NotFound, Conflict, Gone, ModelAway, _200=_BYTES, _206=_PART, _304=_UNCHANGED
+        NotFound,
+        Conflict,
+        Gone,
+        ModelAway,
+        RangeNotSatisfiable,
+        _200=_BYTES,
+        _206=_PART,
+        _304=_UNCHANGED,
     ),
     summary="The weights",
 )
@@ -115,7 +136,7 @@ def get_weights(shelf: ShelfDep) -> Response:
 @router.get(
     "/sidecar",
     response_class=FileResponse,
-    responses=refusals(NotFound, ModelAway, _304=_UNCHANGED),
+    responses=refusals(NotFound, ModelAway, RangeNotSatisfiable, _206=_PART, _304=_UNCHANGED),
     summary="Architecture, classes, input and normalisation",
 )
 def get_sidecar(shelf: ShelfDep) -> Response:
@@ -131,6 +152,7 @@ def get_sidecar(shelf: ShelfDep) -> Response:
         Conflict,
         Gone,
         ModelAway,
+        RangeNotSatisfiable,
         _200=_BYTES,
         _202={"model": ArtifactShape, "description": "It is being made; ask again"},
         _206=_PART,

@@ -100,6 +100,30 @@ def test_a_part_can_be_fetched_and_what_is_known_is_not_sent_again(
     assert (known.status_code, known.content) == (304, b"")
 
 
+@pytest.mark.parametrize(
+    "wish",
+    ["lines=1-2", "bytes=zz", "bytes=5-2", "bytes=0-1,zz", "bytes=", "bytes=٣-٤", "bytes=0-1-2"],
+)
+def test_a_range_that_is_none_is_not_heeded(client: httpx.Client, url: str, wish: str) -> None:
+    answer = client.get(f"{url}/sidecar", headers={"range": wish.encode()})
+    assert (answer.status_code, answer.json()["architecture"]) == (200, "mlp")
+    assert "content-digest" in answer.headers
+
+
+def test_a_range_beyond_the_file_is_a_problem_unless_it_is_of_another_file(
+    client: httpx.Client, url: str, version: Version
+) -> None:
+    beyond = {"range": "bytes=99999999-"}
+    answer = client.get(f"{url}/safetensors", headers=beyond)
+    problem(answer, 416)
+    assert answer.headers["content-range"] == f"bytes */{version.size_bytes}"
+    problem(client.get(f"{url}/safetensors", headers={"range": "bytes=-0"}), 416)
+    another = client.get(f"{url}/safetensors", headers=beyond | {"if-range": '"another"'})
+    assert (another.status_code, len(another.content)) == (200, version.size_bytes)
+    some = client.get(f"{url}/safetensors", headers={"range": "bytes=99999999-, -2"})
+    assert (some.status_code, some.content) == (206, another.content[-2:])
+
+
 def test_an_onnx_model_is_asked_for_once_and_fetched_when_it_is_made(
     client: httpx.Client, plane: Plane, blobs: Blobs, digits: Stream, url: str
 ) -> None:
