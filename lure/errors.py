@@ -37,7 +37,9 @@ class LureError(Exception):
     def __str__(self) -> str:
         text = f"{self.title}: {self.detail}" if self.detail else self.title
         for error in self.errors:
-            text += "\n  " + ": ".join(filter(None, (error.get("pointer"), error.get("detail"))))
+            words = ": ".join(filter(None, (error.get("pointer"), error.get("detail"))))
+            if words != self.detail:  # which tells a single fault in full
+                text += f"\n  {words}"
         return text
 
 

@@ -102,7 +102,8 @@ def _node(node: Document) -> str:
     if node["state"] != "ready":
         told.append(node["state"].replace("_", " "))
     if node["reruns"]:
-        told.append(f"run again {node['reruns']} times")
+        times = "once" if node["reruns"] == 1 else f"{node['reruns']} times"
+        told.append(f"run again {times}")
     names = f"  <- {', '.join(node['aliases'])}" if node["aliases"] else ""
     return ", ".join(told) + names
 

@@ -71,6 +71,13 @@ def running(cycles: Iterable[Mapping[str, Any]]) -> None:
             typer.echo(f"cycle {one['id']} runs: {one['stage']}{epochs}")
 
 
+def replicas(serving: Mapping[str, int | None]) -> None:
+    """A line for each live replica: what it serves."""
+    for replica, version in sorted(serving.items()):
+        served = "nothing yet" if version is None else f"version {version}"
+        typer.echo(f"replica {replica} serves {served}")
+
+
 def versions(stream: str, items: Iterable[Mapping[str, Any]]) -> None:
     columns = ("version", "aliases", "accuracy", "ECE", "parent", "strategy", "gate", "state")
     rows = (

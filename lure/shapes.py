@@ -14,6 +14,7 @@ class Stream(TypedDict):
     recipe: dict[str, Any]
     policies: dict[str, Any]
     champion: int | None
+    replicas: dict[str, int | None]
     created_at: str
 
 

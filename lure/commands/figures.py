@@ -9,6 +9,7 @@ import typer
 
 from lure import figures, render
 from lure.commands.options import AsJson, Stream, Url, Version, connect
+from lure.writing import write
 
 app = typer.Typer()
 
@@ -35,6 +36,8 @@ def lineage(
     as_json: AsJson = False,
 ) -> None:
     """Show which version came of which."""
+    if as_json and format != "text":
+        raise typer.BadParameter(f"--json and --format {format}: one of them")
     with connect(url) as client:
         if format != "text":
             typer.echo(client.drawn_lineage(stream, drawing=format, limit=last), nl=False)
@@ -54,10 +57,13 @@ def unlearning(
     as_json: AsJson = False,
 ) -> None:
     """Show how much of each layer a version kept of its parent."""
+    files: dict[Path, bytes] = {}
     with connect(url) as client:
         found = client.unlearning(stream, version)
         if svg is not None:
-            svg.write_bytes(client.unlearning_picture(stream, version))
+            files[svg] = client.unlearning_picture(stream, version)
         if mask is not None:
-            mask.write_bytes(client.unlearning_mask(stream, version))
+            files[mask] = client.unlearning_mask(stream, version)
+    for path, content in files.items():
+        write(path, content)
     render.document(found) if as_json else figures.unlearning(stream, found)

@@ -71,6 +71,7 @@ def status(
             render.document(found)
             return
         render.streams([found])
+        render.replicas(found["replicas"])
         render.chunks(stream, client.chunks(stream)["items"][:NEWEST])
         render.running(client.cycles(stream)["items"][:NEWEST])
         for newest in client.versions(stream)["items"][:1]:

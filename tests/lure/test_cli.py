@@ -45,6 +45,14 @@ def test_a_refusal_goes_to_stderr_and_exits_with_1(scripted: Scripted) -> None:
     assert ended.stderr == "lure: No version yet: push a chunk\n"
 
 
+def test_a_single_fault_is_told_once(scripted: Scripted) -> None:
+    fault = {"pointer": "query:version", "detail": "a number, or @ and an alias"}
+    problem = {"title": "No", "detail": ": ".join(fault.values()), "errors": [fault]}
+    scripted.answers = [Answer(422, json.dumps(problem).encode())]
+    ended = lure("versions", "digits", url=scripted.url)
+    assert ended.stderr == "lure: No: query:version: a number, or @ and an alias\n"
+
+
 def test_no_service_exits_with_3_and_says_what_to_do() -> None:
     ended = lure("status", url="http://127.0.0.1:9")
     assert ended.returncode == UNREACHABLE

@@ -15,6 +15,16 @@ from lure.errors import LureError
 from .conftest import Answer, Scripted
 
 ETAG = {"ETag": '"7"'}
+REPORT = {
+    "version": 2,
+    "parent": 1,
+    "strategy": "lure",
+    "counted": 640,
+    "reset": 160,
+    "kept": 0.75,
+    "layers": [{"name": "fc.weight", "weights": 640, "kept": 0.75}],
+    "overlap": {"version": 1, "share": 0.5, "by_chance": 0.25},
+}
 
 
 def told(answer: Any, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
@@ -107,13 +117,14 @@ def node(version: int, **more: Any) -> dict[str, Any]:
 
 
 def test_the_lineage_is_a_line_with_its_branches_beside_it(scripted: Scripted) -> None:
-    nodes = [node(n) for n in (1, 2, 3)] + [node(4, aliases=["champion"]), node(5, promoted=False)]
+    nodes = [node(n, reruns=3 - n) for n in (1, 2, 3)]
+    nodes += [node(4, aliases=["champion"]), node(5, promoted=False)]
     edges = [{"source": s, "target": t} for s, t in ((1, 2), (2, 3), (1, 4), (4, 5))]
     scripted.answers = [told({"versions": 5, "nodes": nodes, "edges": edges})]
     assert lure(scripted, "lineage", "digits").output.splitlines() == [
         "digits: 5 versions",
-        "1: accuracy 0.9000, lure, passed, promoted",
-        "├─ 2: accuracy 0.9000, lure, passed, promoted",
+        "1: accuracy 0.9000, lure, passed, promoted, run again 2 times",
+        "├─ 2: accuracy 0.9000, lure, passed, promoted, run again once",
         "│  3: accuracy 0.9000, lure, passed, promoted",
         "4: accuracy 0.9000, lure, passed, promoted  <- champion",
         "5: accuracy 0.9000, lure, passed",
@@ -132,6 +143,11 @@ def test_text_for_mermaid_goes_through_as_it_came(scripted: Scripted) -> None:
     ended = lure(scripted, "lineage", "digits", "--format", "mermaid")
     assert ended.output == "flowchart LR\n  v1 --> v2\n"
     assert "format=mermaid" in scripted.requests[0].path
+
+
+def test_a_drawing_is_no_json_document(scripted: Scripted) -> None:
+    ended = lure(scripted, "lineage", "digits", "--format", "dot", "--json")
+    assert (ended.exit_code, scripted.requests) == (2, [])
 
 
 def test_metrics_end_with_whether_unlearning_was_worth_it(scripted: Scripted) -> None:
@@ -179,23 +195,41 @@ def test_metrics_end_with_whether_unlearning_was_worth_it(scripted: Scripted) ->
 
 
 def test_unlearning_writes_picture_and_mask(scripted: Scripted, tmp_path: Path) -> None:
-    layer = {"name": "fc.weight", "weights": 640, "kept": 0.75}
-    report = {
-        "version": 2,
-        "parent": 1,
-        "strategy": "lure",
-        "counted": 640,
-        "reset": 160,
-        "kept": 0.75,
-        "layers": [layer],
-        "overlap": {"version": 1, "share": 0.5, "by_chance": 0.25},
-    }
-    scripted.answers = [told(report), Answer(200, b"<svg/>"), Answer(200, b"\xf0")]
+    scripted.answers = [told(REPORT), Answer(200, b"<svg/>"), Answer(200, b"\xf0")]
     svg, mask = tmp_path / "kept.svg", tmp_path / "mask.bin"
     ended = lure(scripted, "unlearning", "digits", "2", "--svg", str(svg), "--mask", str(mask))
     assert (svg.read_bytes(), mask.read_bytes()) == (b"<svg/>", b"\xf0")
     assert "lure reset 160 of 640 weights, 75.0% were kept" in ended.output
     assert "50.0% of them had been reset for version 1 too; 25.0% by chance" in ended.output
+
+
+def test_nothing_is_written_unless_all_of_it_was_given(scripted: Scripted, tmp_path: Path) -> None:
+    scripted.answers = [told(REPORT), Answer(200, b"<svg/>"), told({"title": "No mask"}, 404)]
+    files = ("--svg", str(tmp_path / "kept.svg"), "--mask", str(tmp_path / "mask.bin"))
+    ended = lure(scripted, "unlearning", "digits", "2", *files)
+    assert (str(ended.exception), list(tmp_path.iterdir())) == ("No mask", [])
+
+
+@pytest.mark.parametrize("option", ["--svg", "--mask"])
+def test_a_file_that_cannot_be_written_is_told_in_words(
+    scripted: Scripted, tmp_path: Path, option: str
+) -> None:
+    scripted.answers = [told(REPORT), Answer(200, b"bytes")]
+    ended = lure(scripted, "unlearning", "digits", "2", option, str(tmp_path))
+    assert isinstance(ended.exception, LureError)
+    assert str(ended.exception) == f"{tmp_path} cannot be written: Is a directory"
+
+
+def test_status_tells_what_each_replica_serves(scripted: Scripted) -> None:
+    stream = {"name": "digits", "architecture": "mlp", "champion": 4, "created_at": "2026"}
+    empty = told({"items": [], "next_page_token": None})
+    scripted.answers = [told(stream | {"replicas": {"b": 4, "c": None, "a": 3}}), empty]
+    lines = lure(scripted, "status", "digits").output.splitlines()
+    assert [line for line in lines if line.startswith("replica")] == [
+        "replica a serves version 3",
+        "replica b serves version 4",
+        "replica c serves nothing yet",
+    ]
 
 
 @pytest.mark.parametrize(
