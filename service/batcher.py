@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from lure_core.config import InputSpec
 from service.counters import Counters
@@ -25,6 +26,8 @@ from service.slot import Served
 
 Pixels = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
+
+log = structlog.get_logger(__name__)
 
 
 def values_of(spec: InputSpec) -> int:
@@ -47,7 +50,7 @@ class Limits:
 
 @dataclass(eq=False)
 class _Waiting:
-    """Images of one request; `answer` is done early when nobody wants them any more."""
+    """Images of one request, and who waits for their answer."""
 
     served: Served
     pixels: Pixels
@@ -89,15 +92,21 @@ class Batcher:
     async def run(self, served: Served, pixels: Pixels) -> Probabilities:
         """The probabilities [N, K] of pixels [N, C, H, W], N at most `at_once`.
 
-        Whoever is cancelled while waiting is not computed. An error of the model reaches those of
-        its batch, and nobody else.
+        Whoever is cancelled while waiting is not computed, and while it is computed is so at its
+        end: until then its pixels fill memory. An error of the model reaches those of its batch,
+        and nobody else.
         """
         assert len(pixels) <= self.at_once(served)
         one = _Waiting(served, pixels, asyncio.get_running_loop().create_future())
         with self._changed:
             self._queues.setdefault(id(served), deque()).append(one)
             self._changed.notify()
-        return await one.answer
+        try:
+            return await asyncio.shield(one.answer)
+        except asyncio.CancelledError:
+            if not self._withdraw(one):
+                await asyncio.wait([one.answer])
+            raise
 
     def close(self) -> None:
         """Begin no further batch."""
@@ -107,11 +116,14 @@ class Batcher:
 
     def _work(self) -> None:
         self._prepare()
-        while self._step():
-            pass
+        while not self._closing:
+            try:
+                self._step()
+            except Exception:  # a thread that ended would leave all who come to wait in vain
+                log.exception("a batch went wrong, computing on")
 
-    def _step(self) -> bool:
-        """One batch; False when there shall be no other.
+    def _step(self) -> None:
+        """One batch.
 
         In a frame of its own: a thread that waits must not hold on to a model it once computed.
         """
@@ -119,26 +131,33 @@ class Batcher:
             self._changed.wait_for(lambda: self._queues or self._closing)
             if self._expected > 1 and self._limits.delay_s:
                 self._changed.wait_for(self._is_worth_it, self._limits.delay_s)
-            if self._closing:
-                return False
-            batch = self._take() if self._queues else []
+            batch = self._take() if self._queues and not self._closing else []
         if batch:
             self._compute(batch)
-        return True
 
     def _is_worth_it(self) -> bool:
         return self._closing or any(len(one) >= self._expected for one in self._queues.values())
 
+    def _withdraw(self, one: _Waiting) -> bool:
+        """Whether it was still in its queue, where it is no more."""
+        key = id(one.served)
+        with self._changed:
+            queue = self._queues.get(key)
+            if queue is None or one not in queue:
+                return False
+            queue.remove(one)
+            if not queue:
+                del self._queues[key]
+            return True
+
     def _take(self) -> list[_Waiting]:
-        """The next batch, without those who have left; the lock is held."""
+        """The next batch; the lock is held."""
         key, queue = self._queues.popitem(last=False)
         room = self.at_once(queue[0].served)
         batch: list[_Waiting] = []
         while queue and room >= len(queue[0].pixels):
-            one = queue.popleft()
-            if not one.answer.done():
-                batch.append(one)
-                room -= len(one.pixels)
+            batch.append(queue.popleft())
+            room -= len(batch[-1].pixels)
         if queue:
             self._queues[key] = queue
         self._expected = len(batch)
@@ -147,25 +166,25 @@ class Batcher:
     def _compute(self, batch: list[_Waiting]) -> None:
         served, loop = batch[0].served, batch[0].answer.get_loop()
         began = time.monotonic()
-        pixels = np.concatenate([one.pixels for one in batch])
         try:
+            pixels = np.concatenate([one.pixels for one in batch])
             found: Probabilities | Exception = served.classifier.predict(pixels)
         except Exception as error:  # noqa: BLE001  (whatever it is, those who wait must hear of it)
             found = error
-        self._counters.computed(served, len(pixels), time.monotonic() - began)
-        for one in batch:
-            self._counters.waited(began - one.since)
+        seconds = time.monotonic() - began
         with contextlib.suppress(RuntimeError):  # the loop has ended, and with it who waited
             loop.call_soon_threadsafe(_settle, batch, found)
+        self._counters.computed(served, sum(len(one.pixels) for one in batch), seconds)
+        for one in batch:
+            self._counters.waited(began - one.since)
 
 
 def _settle(batch: list[_Waiting], found: Probabilities | Exception) -> None:
     start = 0
     for one in batch:
         end = start + len(one.pixels)
-        if not one.answer.done():  # its request may have been given up meanwhile
-            if isinstance(found, Exception):
-                one.answer.set_exception(found)
-            else:
-                one.answer.set_result(found[start:end])
+        if isinstance(found, Exception):
+            one.answer.set_exception(found)
+        else:
+            one.answer.set_result(found[start:end])
         start = end

@@ -47,7 +47,8 @@ class Predictor:
     def __init__(self, counters: Counters, capacity: Capacity | None = None) -> None:
         self._capacity = capacity or Capacity()
         self._counters = counters
-        self.threads = Threads("predict", min(_DECODING, self._capacity.cores))
+        # a body that is still decoded fills memory, also when nobody wants its images any more
+        self.threads = Threads("predict", min(_DECODING, self._capacity.cores), finish=True)
         # torch has a pool for each of our threads: together they should have the cores once
         share = max(1, self._capacity.cores // self._capacity.computing)
         self._batcher = Batcher(
@@ -67,6 +68,9 @@ class Predictor:
     @contextlib.contextmanager
     def hold(self, size_bytes: int) -> Iterator[Callable[[int], None]]:
         """Room for a body of that size; yields what makes it larger by some bytes.
+
+        The block of a request that is cancelled ends when nothing of it is in memory any more:
+        when what was decoded or computed for it meanwhile has ended.
 
         Raises:
             Overloaded: The bodies that are held already leave none; from the yielded call too.

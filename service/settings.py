@@ -33,7 +33,7 @@ class ServiceSettings(StoreSettings):
     predict_timeout_s: float = Field(
         30.0,
         gt=0,
-        description="Longest time for a prediction; a request may state less, see docs/serving.md",
+        description="Longest time for a prediction once its body is there; see docs/serving.md",
     )
     predict_requests: int = Field(
         256, gt=0, description="Most predictions that are computed or wait for it, in each process"

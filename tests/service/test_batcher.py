@@ -195,6 +195,44 @@ def test_an_error_reaches_those_of_its_batch_alone(made: Callable[..., Batcher])
     play(scene)
 
 
+def test_a_batch_for_which_there_is_no_memory_ends_no_thread(
+    made: Callable[..., Batcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batcher, model = made(), Gated(1)
+    version = served(model)
+    model.gate.set()
+
+    def full(_: Any) -> Any:
+        raise MemoryError("one batch finds no memory")
+
+    async def scene() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("service.batcher.np.concatenate", full)
+            with pytest.raises(MemoryError):
+                await batcher.run(version, pixels(1))
+        assert (await batcher.run(version, pixels(2)))[0, 0] == 2
+
+    play(scene)
+
+
+def test_counters_that_fail_keep_nobody_from_an_answer(
+    made: Callable[..., Batcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any) -> None:
+        raise OSError("no space left for counting")
+
+    monkeypatch.setattr(Counters, "computed", failing)
+    batcher, model = made(), Gated(1)
+    version = served(model)
+    model.gate.set()
+
+    async def scene() -> None:
+        for number in (1, 2):
+            assert (await batcher.run(version, pixels(number)))[0, 0] == number
+
+    play(scene)
+
+
 def test_whoever_gave_up_is_not_computed(made: Callable[..., Batcher]) -> None:
     batcher, model = made(), Gated(1)
     version = served(model)
@@ -221,8 +259,11 @@ def test_giving_up_while_it_is_computed_harms_nobody(made: Callable[..., Batcher
         (gone,) = await queued(batcher.run(version, pixels(1)))
         await model.has_begun()
         gone.cancel()
+        done, _ = await asyncio.wait([gone], timeout=0)
+        assert not done  # its pixels are still in memory
         model.gate.set()
         assert (await batcher.run(version, pixels(2)))[0, 0] == 2
+        assert gone.cancelled()
 
     play(scene)
 
