@@ -50,39 +50,27 @@ def media_type(request: Request) -> str:
     return kind
 
 
-def announced_bytes(request: Request, max_bytes: int) -> int | None:
-    """The body's size as announced, if it is.
-
-    Raises:
-        TooLarge: It is announced to be larger.
-    """
-    announced = request.headers.get("content-length", "")
-    if not announced.isdecimal():
-        return None
-    if int(announced) > max_bytes:
-        raise _too_large(max_bytes)
-    return int(announced)
-
-
 async def body(
-    request: Request, *, max_bytes: int, timeout_s: float, grow: Callable[[int], None] | None = None
+    request: Request, *, max_bytes: int, timeout_s: float, grow: Callable[[int], None]
 ) -> bytes:
     """The whole body; `grow` is told of each piece's bytes before they are kept.
 
     Raises:
-        TooLarge: It has more bytes than that.
+        TooLarge: It has more bytes than that, or is announced to have.
         TooSlow: It took longer than that.
         EmptyBody: It has none.
         ClientGone: The client left in the middle.
     """
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise _too_large(max_bytes)
     read = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
             async for piece in request.stream():
                 if len(read) + len(piece) > max_bytes:
                     raise _too_large(max_bytes)
-                if grow is not None:
-                    grow(len(piece))
+                grow(len(piece))
                 read += piece
     except TimeoutError as error:
         words = f"{len(read)} bytes came within {timeout_s:g} s, and not all of the body"
@@ -100,18 +88,18 @@ async def held(
 ) -> AsyncIterator[bytes]:
     """The whole body, and room for it until the block ends.
 
+    What has not come takes no room: whoever only announces bodies keeps nobody else out.
+
     Raises:
         Overloaded: There is no room.
-        TooLarge, TooSlow, EmptyBody, ClientGone: As `body` and `announced_bytes` say.
+        TooLarge, TooSlow, EmptyBody, ClientGone: As `body` says.
     """
-    limit = settings.max_predict_bytes
-    announced = announced_bytes(request, limit)
-    with predictor.hold(announced or 0) as grow:
+    with predictor.hold(0) as grow:
         yield await body(
             request,
-            max_bytes=limit,
+            max_bytes=settings.max_predict_bytes,
             timeout_s=settings.body_timeout_s,
-            grow=grow if announced is None else None,
+            grow=grow,
         )
 
 

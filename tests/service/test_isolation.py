@@ -116,7 +116,8 @@ def test_while_postgresql_hangs_predictions_go_on_and_sigterm_ends_the_process(
 
 
 def test_a_body_that_does_not_come_is_a_408(settings: StoreSettings, version: Version) -> None:
-    with running(service_settings(settings, body_timeout_s=0.3, drain_s=0.2)) as api:
+    bounds = {"body_timeout_s": 0.5, "predict_timeout_s": 0.5}  # alike, as they are unless said
+    with running(service_settings(settings, **bounds, drain_s=0.2)) as api:
         for path, kind in ((URL, "image/png"), ("/v1/streams", "application/json")):
             head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\n"
             with connect(api.url) as connection:
@@ -140,6 +141,18 @@ def test_the_room_for_bodies_is_taken_as_their_bytes_come(
             problem(large, 503, "overloaded")
         with predictor.hold(256 << 20):  # everything was given back
             pass
+
+
+def test_bodies_that_are_announced_and_do_not_come_keep_nobody_out(
+    settings: StoreSettings, version: Version
+) -> None:
+    room = {"predict_held_bytes": 10_000, "max_predict_bytes": 10_000}
+    with running(service_settings(settings, **room)) as api, connect(api.url) as silent:
+        head = f"POST {URL} HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\n"
+        head += "content-length: 10000\r\nexpect: 100-continue\r\n\r\n"
+        silent.sendall(head.encode())
+        assert silent.recv(100).startswith(b"HTTP/1.1 100")  # its body is waited for
+        assert api.client.post(URL, **ONE).status_code == 200
 
 
 def test_a_database_that_leaves_while_a_client_waits_for_admission_takes_no_chunk_back(
