@@ -19,7 +19,7 @@ from service.schemas.feedback import Reason
 from store import feedback, packfile, packs, streams
 from store.blobs import Blobs
 from store.engine import Database
-from store.errors import BadPack, BlobDamaged, BlobMissing, Conflict
+from store.errors import BadPack, Conflict
 from store.models import Pack, Stream
 from store.predictions import Place, place_of
 
@@ -61,9 +61,8 @@ class Answers:
         self._recorder = recorder
 
         @lru_cache(maxsize=_PACKS)
-        def read(pack_id: str, digest: str) -> tuple[Answered, ...]:
-            records = packfile.unpack(blobs.read(digest))
-            return tuple(Answered(pack_id, one.answer, one.version) for one in records)
+        def read(digest: str) -> packfile.Answers:
+            return packfile.read_answers(blobs.path(digest))
 
         self._read = read
 
@@ -99,10 +98,14 @@ class Answers:
         if pack.stream_id != stream.id:
             return Absent(Reason.OTHER_STREAM, "another stream made this prediction")
         try:
-            return self._read(pack.id, pack.digest)[place.index]
-        except (BlobMissing, IndexError):  # it expired just now, or there never was such a place
+            found, at = self._read(pack.digest), place.index
+            return Answered(pack.id, found.labels[at], found.versions[at])
+        except (
+            FileNotFoundError,
+            IndexError,
+        ):  # it expired just now, or has no such place
             return absent(place, keep_s)
-        except (BlobDamaged, BadPack):
+        except BadPack:
             log.exception("a pack cannot be read", pack=pack.id)
             return Absent(Reason.UNKNOWN, "the record of this prediction is damaged")
 

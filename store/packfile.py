@@ -9,13 +9,15 @@ version and the labels that were answered.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from store.errors import BadPack
@@ -42,6 +44,14 @@ class Record:
     version: int
 
 
+@dataclass(frozen=True)
+class Answers:
+    """Of each prediction in a pack: the label answered, and by which version."""
+
+    labels: list[str]
+    versions: list[int]
+
+
 def pack(records: Sequence[Record]) -> bytes:
     """The file of those predictions, at least one, in their order."""
     places: dict[str, int] = {}
@@ -64,42 +74,73 @@ def unpack(data: bytes) -> list[Record]:
     Raises:
         BadPack: Damaged, cut off, or no such file at all.
     """
-    columns = _columns(data)
-    labels = _labels(columns["head"].tobytes())
+    with _no_other_fault():
+        columns = load(data)
+    _check(columns.keys(), columns)
+    answers = _answered(columns)
     images, offsets = columns["images"].tobytes(), columns["offsets"]
-    answers, count = columns["answers"], len(columns["answers"])
-    if any(len(columns[name]) != count for name in ("probabilities", "versions")):
+    count = len(answers)
+    if len(columns["probabilities"]) != count:
         raise BadPack("the pack's columns differ in length")
     if len(offsets) != count + 1 or offsets[0] != 0 or offsets[-1] != len(images):
         raise BadPack("the pack's images are not where it says")
     if (np.diff(offsets) < 0).any():
         raise BadPack("the pack's images overlap")
-    if count and not 0 <= answers.min() <= answers.max() < len(labels):
-        raise BadPack("the pack holds an answer that has no label")
     rows = zip(
         offsets[:-1].tolist(),
         offsets[1:].tolist(),
-        answers.tolist(),
+        answers,
         columns["probabilities"].tolist(),
         columns["versions"].tolist(),
         strict=True,
     )
     return [
-        Record(images[start:end], labels[answer], probability, version)
+        Record(images[start:end], answer, probability, version)
         for start, end, answer, probability, version in rows
     ]
 
 
-def _columns(data: bytes) -> _Columns:
+def read_answers(path: Path) -> Answers:
+    """What was answered to the predictions in a pack's file; its images are not read.
+
+    Damage to the images goes unnoticed, and so would that of a figure which still makes sense: the
+    digest is checked by whoever reads the whole.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        BadPack: Damaged, cut off, or no such file at all.
+    """
+    with _no_other_fault(), safe_open(path, "numpy") as file:
+        columns = {name: file.get_tensor(name) for name in ("head", "answers", "versions")}
+        _check(file.keys(), columns)
+    return Answers(_answered(columns), columns["versions"].tolist())
+
+
+@contextmanager
+def _no_other_fault() -> Iterator[None]:
+    """What safetensors says of a damaged file, in a word of ours."""
     try:
-        columns = load(data)
+        yield
     except (SafetensorError, KeyError, ValueError, TypeError) as fault:
         raise BadPack("this is not a pack: it is cut off or damaged") from fault
-    if columns.keys() != _TYPES.keys():
+
+
+def _check(names: Iterable[str], columns: _Columns) -> None:
+    """Raise BadPack unless the file has a pack's columns, and these are of their types."""
+    if set(names) != _TYPES.keys():
         raise BadPack("this safetensors file is not a pack")
     if any(column.ndim != 1 or column.dtype != _TYPES[name] for name, column in columns.items()):
         raise BadPack("the pack's columns are not of their types")
-    return columns
+
+
+def _answered(columns: _Columns) -> list[str]:
+    """The label that was answered to each prediction."""
+    labels, answers = _labels(columns["head"].tobytes()), columns["answers"]
+    if len(columns["versions"]) != len(answers):
+        raise BadPack("the pack's columns differ in length")
+    if len(answers) and not 0 <= answers.min() <= answers.max() < len(labels):
+        raise BadPack("the pack holds an answer that has no label")
+    return [labels[answer] for answer in answers.tolist()]
 
 
 def _labels(head: bytes) -> list[str]:

@@ -204,6 +204,20 @@ def test_a_damaged_pack_spoils_its_own_labels_alone(
     assert told(answer) == [("refused", "unknown"), ("accepted", None)]
 
 
+def test_a_label_is_taken_without_looking_at_the_images(
+    api: Running, database: Database, blobs: Blobs
+) -> None:
+    (one,) = predict(api, 1)
+    place = place_of(one["prediction_id"])
+    assert place is not None
+    api.app.state.watch.recorder.settle([place.pack_id], timeout_s=20)
+    with database.begin() as session:
+        path = blobs.path(session.query(Pack).one().digest)
+    image = png(images[0])
+    path.write_bytes(path.read_bytes().replace(image, bytes(len(image))))
+    assert told(give(api, (one["prediction_id"], one["label"]))) == [("accepted", None)]
+
+
 def test_a_stream_that_opted_out_takes_no_labels(
     settings: StoreSettings, database: Database, blobs: Blobs
 ) -> None:

@@ -91,14 +91,17 @@ def test_bytes_put_again_are_young_again(database: Database, blobs: Blobs) -> No
 
 
 def test_what_a_version_names_is_never_collected(database: Database, blobs: Blobs) -> None:
-    weights, sidecar = blobs.put_bytes(b"weights"), blobs.put_bytes(b"sidecar")
-    create_version(database, create_stream(database), digest=weights, sidecar_digest=sidecar)
-    age(database, weights)
-    age(database, sidecar)
+    named = {
+        column: blobs.put_bytes(column.encode())
+        for column in ("digest", "sidecar_digest", "mask_digest", "scores_digest")
+    }
+    create_version(database, create_stream(database), **named)
+    for digest in named.values():
+        age(database, digest)
     assert garbage.collect(database, blobs) == 0
     with database.begin() as session:
         lost = garbage.missing(session, blobs)
-    assert not {weights, sidecar} & set(lost)
+    assert not set(named.values()) & set(lost)
 
 
 def test_a_row_without_bytes_is_reported(database: Database, blobs: Blobs) -> None:
@@ -258,7 +261,7 @@ def test_the_search_for_garbage_looks_nothing_up_row_by_row(database: Database) 
     assert "SubPlan" not in plan, plan
 
 
-def test_each_digest_that_names_a_blob_has_an_index() -> None:
+def test_each_digest_that_names_a_blob_is_searched_by_an_index() -> None:
     tables = Base.metadata.tables.values()
     named = {
         (table.name, column.name)
@@ -273,3 +276,5 @@ def test_each_digest_that_names_a_blob_has_an_index() -> None:
         if index.dialect_options["postgresql"]["where"] is None
     }
     assert named <= indexed
+    search = str(sa.select(Blob.digest).where(garbage._is_garbage()))
+    assert [one for one in named if f"{'.'.join(one)} = blobs.digest" not in search] == []
