@@ -7,11 +7,11 @@ several processes. So each keeps its own counts, and writes them down for the ot
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 
+import structlog
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from service.sharing import Shared
@@ -19,6 +19,9 @@ from service.sharing import Shared
 VERSIONS = 500  # in each process; those asked for longest ago go
 
 Key = tuple[str, int]  # stream and version
+Row = tuple[str, int, int, float]  # and images, and seconds
+
+log = structlog.get_logger(__name__)
 
 
 class Tally:
@@ -27,6 +30,7 @@ class Tally:
     def __init__(self, shared: Shared | None = None) -> None:
         self._shared = shared
         self._lock = threading.Lock()
+        self._publishing = threading.Lock()  # a lock of its own: a disk holds up nobody who counts
         self._images: OrderedDict[Key, int] = OrderedDict()
         self._seconds: dict[Key, float] = {}
         if shared is not None:
@@ -44,15 +48,17 @@ class Tally:
                 del self._seconds[oldest]
 
     def publish(self) -> None:
-        """Write the counts down, where there are others to read them."""
+        """Write the counts down, where there are others to read them; any thread may."""
         if self._shared is None:
             return
-        with self._lock:
-            rows = [[*key, images, self._seconds[key]] for key, images in self._images.items()]
         path = self._shared.folder / f"versions_{self._shared.place}.json"
-        fresh = path.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps(rows))
-        fresh.replace(path)
+        fresh = path.with_suffix(".fresh")
+        with self._publishing:
+            try:
+                fresh.write_text(json.dumps(self._counts()))
+                fresh.replace(path)
+            except OSError as error:  # others go on with what was written last
+                log.warning("counts by version cannot be written", error=str(error))
 
     def collect(self) -> Iterator[Metric]:
         """The sums over all processes; of the others what they published last."""
@@ -73,16 +79,16 @@ class Tally:
         yield predicted
         yield computed
 
-    def _rows(self) -> Iterator[tuple[str, int, int, float]]:
+    def _rows(self) -> Iterator[Row]:
         if self._shared is None:
-            with self._lock:
-                counts = list(self._images.items())
-                spent = dict(self._seconds)
-            for key, images in counts:
-                yield *key, images, spent[key]
+            yield from self._counts()
             return
         for path in self._shared.folder.glob("versions_*.json"):
             yield from json.loads(path.read_text())
+
+    def _counts(self) -> list[Row]:
+        with self._lock:
+            return [(*key, images, self._seconds[key]) for key, images in self._images.items()]
 
     def _take_over(self, shared: Shared) -> None:
         """Go on where a dead process at this place had stopped: a count never falls."""

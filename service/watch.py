@@ -132,6 +132,7 @@ class Watch:
             await self._give_lease_back()
         for pool in (self.predictor, self.library, self.tail.readers, self._threads):
             pool.close()
+        self.counters.versions.publish()  # who takes this place over counts on from here
 
     async def _give_lease_back(self) -> None:
         try:
@@ -200,9 +201,11 @@ class Watch:
             self._champions_moved.set()
 
     async def _hold_lease(self) -> None:
-        self.show()  # also while the database is away
-        await self._threads.run(self._renew)
-        self._leased_at = time.monotonic()
+        try:
+            await self._threads.run(self._renew)
+            self._leased_at = time.monotonic()
+        finally:
+            self.show()  # also while the database is away
 
     def _renew(self) -> None:
         with self._database.begin() as session:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from service.sharing import Shared
 from service.tally import VERSIONS, Tally
@@ -76,7 +78,7 @@ def test_two_processes_count_as_one_and_a_killed_one_comes_back(
         until(lambda: len(leases(database) - before) == 1, timeout_s=60)  # in its place
         assert survivor in children(api.process.pid)
         predicted(api.url, 20)
-        until(lambda: counted(api.url) == (60, 60, 60))  # what the dead one counted is not lost
+        until(lambda: counted(api.url) == (60, 60, 60))  # what the dead one had shown is not lost
         until(lambda: figure(api.url, "lure_swap_seconds_count") == 3)
         api.process.send_signal(signal.SIGTERM)
         assert api.process.wait(30) == 0
@@ -104,6 +106,27 @@ def test_a_process_goes_on_counting_where_the_one_before_it_stopped(tmp_path: Pa
     heir = Tally(Shared(tmp_path, "0"))
     heir.add("digits", 1, images=1)
     assert sums(heir)["lure_predictions_total"] == 8
+
+
+def test_many_may_publish_at_once(tmp_path: Path) -> None:
+    tally = Tally(Shared(tmp_path, "0"))
+    for version in range(VERSIONS):
+        tally.add("digits", version, images=1)
+
+    def scrape(_: int) -> float:
+        tally.publish()
+        return sums(tally)["lure_predictions_total"]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(scrape, range(40))) == {VERSIONS}
+
+
+def test_counts_that_cannot_be_written_are_a_line_in_the_log(tmp_path: Path) -> None:
+    tally = Tally(Shared(tmp_path / "gone", "0"))
+    tally.add("digits", 1, images=1)
+    with capture_logs() as lines:
+        tally.publish()
+    assert [line["event"] for line in lines] == ["counts by version cannot be written"]
 
 
 def test_versions_asked_for_long_ago_are_forgotten(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
 
+from service import sharing
 from service.watch import Watch
 from store import replicas
 from store.blobs import Blobs
@@ -190,6 +193,26 @@ def test_its_lease_is_given_back_at_the_end(
         async with watching(settings, database, blobs):
             await until(lambda: leases() == 1)
         assert leases() == 0
+
+    asyncio.run(scene())
+
+
+def test_its_counts_are_written_down_at_the_end(
+    settings: StoreSettings,
+    database: Database,
+    blobs: Blobs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(sharing.FOLDER, str(tmp_path))
+    monkeypatch.setenv(sharing.PLACE, "0")
+    written = tmp_path / "versions_0.json"
+
+    async def scene() -> None:
+        async with watching(patient(settings), database, blobs) as watch:
+            await until(written.exists)  # and not again for a minute
+            watch.counters.predicted("digits", 1, images=5)
+        assert json.loads(written.read_text()) == [["digits", 1, 5, 0.0]]
 
     asyncio.run(scene())
 
