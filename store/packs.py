@@ -13,6 +13,8 @@ from store.blobs import pin
 from store.models import Feedback, Pack, Stream
 
 KEEP_S = 60  # of a pack's bytes once no row names them: images should go when their time is over
+LEAST_BYTES = 8192  # that a pack is counted as: a block of the disk, and rows in the database
+AT_ONCE = 1000  # are forgotten in one transaction, which holds up the stream
 
 
 def add(session: Session, pack: Pack) -> None:
@@ -39,22 +41,37 @@ def by_ids(session: Session, ids: Collection[str]) -> dict[str, Pack]:
 
 def owners(session: Session) -> Sequence[Stream]:
     """The streams that have packs."""
-    holders = select(Pack.stream_id).distinct()
-    return session.scalars(select(Stream).where(Stream.id.in_(holders)).order_by(Stream.id)).all()
+    has_packs = select(Pack.id).where(Pack.stream_id == Stream.id).exists()
+    return session.scalars(select(Stream).where(has_packs).order_by(Stream.id)).all()
 
 
-def expire(session: Session, stream: Stream, *, keep_s: int, max_bytes: int) -> int:
-    """Forget the packs older than `keep_s`, and the oldest beyond `max_bytes` of the stream.
+def horizon(session: Session, stream: Stream, *, keep_s: int, max_bytes: int) -> dt.datetime:
+    """The moment up to which a stream's packs have had their time.
+
+    That is `keep_s` ago, or later where those made since are more than `max_bytes`, each counted as
+    `LEAST_BYTES` at least. It looks at no more packs than find room there.
+    """
+    size = func.greatest(Pack.size_bytes, LEAST_BYTES)
+    youngest_first = Pack.made_at.desc()
+    piled = select(Pack.made_at, func.sum(size).over(order_by=youngest_first).label("bytes"))
+    kept = piled.where(Pack.stream_id == stream.id).subquery()
+    beyond = select(kept.c.made_at).where(kept.c.bytes > max_bytes)
+    first = beyond.order_by(kept.c.made_at.desc()).limit(1).scalar_subquery()
+    long_ago = func.clock_timestamp() - dt.timedelta(seconds=keep_s)
+    found = session.scalar(select(func.greatest(long_ago, first)))  # which passes over null
+    assert isinstance(found, dt.datetime)
+    return found
+
+
+def expire(session: Session, stream: Stream, until: dt.datetime) -> int:
+    """Forget some of the packs made up to that moment, the oldest first.
 
     Those that an open label names stay until its image has joined a chunk. The stream's row must
     be locked: labels are given under that lock too.
 
     Returns:
-        How many are forgotten.
+        How many are forgotten; fewer than `AT_ONCE` when no more are left.
     """
-    upto = func.sum(Pack.size_bytes).over(order_by=(Pack.made_at.desc(), Pack.id))
-    piled = select(Pack.id, upto.label("bytes")).where(Pack.stream_id == stream.id).subquery()
-    beyond = select(piled.c.id).where(piled.c.bytes > max_bytes)
     is_needed = (
         select(Feedback.prediction_id)
         .where(
@@ -64,10 +81,10 @@ def expire(session: Session, stream: Stream, *, keep_s: int, max_bytes: int) -> 
         )
         .exists()
     )
-    horizon = func.clock_timestamp() - dt.timedelta(seconds=keep_s)
-    is_over = (Pack.made_at < horizon) | Pack.id.in_(beyond)
-    gone = delete(Pack).where(Pack.stream_id == stream.id, is_over, ~is_needed)
-    return len(session.scalars(gone.returning(Pack.id)).all())
+    over = select(Pack.id).where(Pack.stream_id == stream.id, Pack.made_at <= until, ~is_needed)
+    some = over.order_by(Pack.made_at).limit(AT_ONCE)
+    gone = delete(Pack).where(Pack.id.in_(some)).returning(Pack.id)
+    return len(session.scalars(gone).all())
 
 
 def forget(session: Session, pack_id: str) -> None:

@@ -7,6 +7,7 @@ open, and the chunk waits for admission like an upload.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
@@ -18,12 +19,13 @@ from lure_core.archive import ZIP, writing
 from store import chunks, feedback, jobs, packfile, packs, streams
 from store.chunks import Payload
 from store.engine import Session
-from store.errors import BadPack, BlobDamaged, BlobMissing, DatabaseAway
+from store.errors import BadPack, BlobDamaged, BlobMissing
 from store.failpoint import failpoint
 from store.feedback import Backlog
 from store.models import Chunk, Feedback, Stream
 from store.packfile import Record
 from store.predictions import place_of
+from worker.apart import apart
 from worker.context import Context
 
 _MOST_IMAGES = 100_000
@@ -35,15 +37,12 @@ log = logging.getLogger(__name__)
 def close_due(context: Context) -> list[str]:
     """Close a chunk for each stream whose open labels are many or old enough; the chunks' ids."""
     with context.database.begin() as session:
-        due = [backlog.stream for backlog in feedback.backlogs(session) if _is_due(backlog)]
+        backlogs = feedback.backlogs(session)
     closed = []
-    for stream in due:
-        try:
-            closed.append(close(context, stream))
-        except DatabaseAway:
-            raise
-        except Exception:  # one stream's fault must not hold up the others'
-            log.exception("the feedback cannot be closed", extra={"stream": stream.name})
+    for backlog in backlogs:
+        with apart(backlog.stream, "the feedback cannot be closed"):
+            if _is_due(backlog):
+                closed.append(close(context, backlog.stream))
     return [chunk_id for chunk_id in closed if chunk_id is not None]
 
 
@@ -80,17 +79,31 @@ def expire(context: Context) -> int:
         owners = packs.owners(session)
     gone = 0
     for stream in owners:
-        with context.database.begin() as session:
-            row = streams.lock(session, stream.id)
-            kept = policies.policy(policies.Feedback, row.policies)
-            room = kept.max_bytes if kept.enabled else 0
-            gone += packs.expire(session, row, keep_s=kept.keep_s, max_bytes=room)
+        with apart(stream, "the predictions cannot be forgotten"):
+            gone += _expire(context, stream)
     return gone
 
 
 def _is_due(backlog: Backlog) -> bool:
     wanted = policies.policy(policies.Feedback, backlog.stream.policies)
     return backlog.images >= wanted.close_images or backlog.age_s >= wanted.close_s
+
+
+def _expire(context: Context, stream: Stream) -> int:
+    kept = policies.policy(policies.Feedback, stream.policies)
+    room = kept.max_bytes if kept.enabled else 0
+    with context.database.begin() as session:
+        until = packs.horizon(session, stream, keep_s=kept.keep_s, max_bytes=room)
+    gone = some = _expire_some(context, stream, until)
+    while some == packs.AT_ONCE:
+        some = _expire_some(context, stream, until)
+        gone += some
+    return gone
+
+
+def _expire_some(context: Context, stream: Stream, until: dt.datetime) -> int:
+    with context.database.begin() as session:
+        return packs.expire(session, streams.lock(session, stream.id), until)
 
 
 def _images(

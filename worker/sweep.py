@@ -24,6 +24,7 @@ from store import (
 )
 from store.engine import Session
 from worker import feedback
+from worker.apart import apart
 from worker.context import Context
 
 _AT_ONCE = 200
@@ -81,10 +82,11 @@ def _thin(context: Context) -> None:
     with context.database.begin() as session:
         rows = streams.every(session)
     for stream in rows:
-        keep = policy(Retention, stream.policies).versions
-        if keep is None:
-            continue
-        with context.database.begin() as session:
-            gone = retention.thin(session, stream, keep=keep, who=_RETENTION)
-        if gone:
-            log.info("weights deleted", extra={"stream": stream.name, "versions": gone})
+        with apart(stream, "the versions cannot be thinned"):
+            keep = policy(Retention, stream.policies).versions
+            if keep is None:
+                continue
+            with context.database.begin() as session:
+                gone = retention.thin(session, stream, keep=keep, who=_RETENTION)
+            if gone:
+                log.info("weights deleted", extra={"stream": stream.name, "versions": gone})

@@ -185,7 +185,9 @@ def test_a_prediction_whose_pack_expired_is_not_known_any_more(
     assert place is not None
     api.app.state.watch.recorder.settle([place.pack_id], timeout_s=20)
     with database.begin() as session:
-        packs.expire(session, streams.get(session, "digits"), keep_s=60, max_bytes=0)
+        stream = streams.get(session, "digits")
+        until = packs.horizon(session, stream, keep_s=60, max_bytes=0)
+        assert packs.expire(session, stream, until) == 1
         assert session.query(Pack).count() == 0
     assert told(give(api, (first, "3"), (second, "3"))) == [("refused", "not_yet")] * 2
 

@@ -48,7 +48,8 @@ def expire(database: Database, stream: Stream, max_bytes: int = 1 << 30) -> set[
     """Expire the stream's packs; the ids of those that stay."""
     with database.begin() as session:
         locked = streams.lock(session, stream.id)
-        packs.expire(session, locked, keep_s=60, max_bytes=max_bytes)
+        until = packs.horizon(session, locked, keep_s=60, max_bytes=max_bytes)
+        packs.expire(session, locked, until)
         return {pack.id for pack in session.query(Pack)}
 
 
@@ -91,11 +92,28 @@ def test_a_pack_goes_when_its_time_is_over_unless_an_open_label_names_it(
 
 def test_the_oldest_packs_beyond_the_bytes_of_the_stream_go(database: Database) -> None:
     stream, other = create_stream(database), create_stream(database, "other")
-    ages = [add_pack(database, stream, age_s=age, size=10) for age in (0, 10, 20, 30)]
+    ages = [add_pack(database, stream, age_s=age, size=10_000) for age in (0, 10, 20, 30)]
     theirs = add_pack(database, other, age_s=50)
     label(database, stream, ages[3], 0, "3")
-    assert expire(database, stream, max_bytes=20) == {*ages[:2], ages[3], theirs}
+    assert expire(database, stream, max_bytes=20_000) == {*ages[:2], ages[3], theirs}
     assert expire(database, stream, max_bytes=0) == {ages[3], theirs}
+
+
+def test_a_small_pack_counts_as_what_it_takes_of_the_disk(database: Database) -> None:
+    stream = create_stream(database)
+    small = [add_pack(database, stream, age_s=age, size=10) for age in (0, 10, 20)]
+    assert expire(database, stream, max_bytes=2 * packs.LEAST_BYTES) == set(small[:2])
+
+
+def test_packs_are_forgotten_some_at_a_time_the_oldest_first(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = create_stream(database)
+    needed, *old = (add_pack(database, stream, age_s=age) for age in (99, 98, 97, 96))
+    label(database, stream, needed, 0, "3")
+    monkeypatch.setattr(packs, "AT_ONCE", 2)
+    assert expire(database, stream) == {needed, old[2]}
+    assert expire(database, stream) == {needed}
 
 
 def test_a_pack_is_written_once_though_it_comes_twice(database: Database) -> None:
