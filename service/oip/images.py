@@ -56,7 +56,7 @@ def _from_bytes(tensor: Tensor) -> Pixels:
         return _viewed(tensor, tensor.raw, np.uint8)
     values = _numbers(tensor)
     try:  # nine times as fast as by an array, and JSON's numbers are many
-        return np.frombuffer(bytes(values), np.uint8).reshape(tensor.shape)
+        return np.frombuffer(bytes(_no_booleans(values)), np.uint8).reshape(tensor.shape)
     except (TypeError, ValueError, OverflowError) as error:
         raise _first_fault(tensor, values, (int,), 255) from error
 
@@ -70,7 +70,8 @@ def _from_floats(tensor: Tensor) -> Pixels:
     else:
         numbers = _numbers(tensor)
         try:
-            values = np.frombuffer(array("f", numbers), np.float32).reshape(tensor.shape)
+            plain = array("f", _no_booleans(numbers))
+            values = np.frombuffer(plain, np.float32).reshape(tensor.shape)
         except (TypeError, OverflowError) as error:
             raise _first_fault(tensor, numbers, (int, float), 1) from error
         if not _within_0_and_1(values):
@@ -104,6 +105,17 @@ def _numbers(tensor: Tensor) -> list[Any]:
             values = list(chain.from_iterable(values))
     if len(values) != math.prod(tensor.shape):
         raise _refused(pointer, f"has {len(values)} values, not those of {list(tensor.shape)}")
+    return values
+
+
+def _no_booleans(values: list[Any]) -> list[Any]:
+    """The values themselves; bytes and arrays would take JSON's booleans for 0 and 1.
+
+    Raises:
+        TypeError: One of them is true or false.
+    """
+    if bool in set(map(type, values)):
+        raise TypeError("a boolean is no number")
     return values
 
 

@@ -161,6 +161,8 @@ def test_what_is_no_request(api: Running, content: bytes, pointer: str) -> None:
         ({"data": [0] * 127 + [-1]}, "/inputs/0/data/127", "-1 at [1, 0, 7, 7]"),
         ({"data": [0] * 127 + [1.5]}, "/inputs/0/data/127", "a whole number of 0 to 255"),
         ({"data": ["1"] * 128}, "/inputs/0/data/0", "a whole number of 0 to 255"),
+        ({"data": [0] * 127 + [True]}, "/inputs/0/data/127", "a whole number of 0 to 255"),
+        ({"data": [0.5] * 127 + [True], "datatype": "FP32"}, "/inputs/0/data/127", "of 0 to 1"),
         ({"data": [None] * 128}, "/inputs/0/data/0", "a whole number of 0 to 255"),
         ({"data": ["1"] * 128, "datatype": "FP32"}, "/inputs/0/data/0", "a number of 0 to 1"),
         ({"data": [1] * 127 + [10**400], "datatype": "FP32"}, "/inputs/0/data/127", "0 and 1"),
