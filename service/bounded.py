@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
+from service.errors import Fault, Invalid
 from service.settings import ServiceSettings
 
 
@@ -26,7 +27,13 @@ class JsonRoute(APIRoute):
                 return await handler(request)
             settings: ServiceSettings = request.app.state.settings
             _check(request, settings.max_json_bytes)
-            return await handler(Request(request.scope, _bounded(request.receive, settings)))
+            try:
+                return await handler(Request(request.scope, _bounded(request.receive, settings)))
+            except HTTPException as error:
+                if not isinstance(error.__cause__, UnicodeDecodeError | RecursionError):
+                    raise
+                words = "not valid JSON: no UTF-8, or too deep"
+                raise Invalid(f"the body: {words}", [Fault("", words)]) from error
 
         return bounded
 

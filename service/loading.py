@@ -117,7 +117,7 @@ class Library:
         if wanted.isdecimal():
             if as_of is not None:
                 words = f"version {wanted} is the same at all times; as_of is for aliases"
-                raise Invalid(words, [Fault("/as_of", "not together with a version's number")])
+                raise Invalid(words, [Fault("query:as_of", "not together with a version's number")])
             return int(wanted)
         alias = wanted.removeprefix("@")
         if as_of is not None:

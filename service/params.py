@@ -9,6 +9,13 @@ from fastapi import Path, Query
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 POINTED = r"^([0-9]{1,9}|@[a-z0-9][a-z0-9_-]{0,62})$"
 _ID = r"^[A-Za-z0-9_]{1,64}$"
+_PAGE = r"^[0-9]{1,18}$"
+WORDS = {  # what a pattern means, for whoever missed it
+    NAME: "lower-case letters, digits, - and _, at most 63, the first a letter or a digit",
+    POINTED: "a number, or @ and an alias",
+    _ID: "letters, digits and _, at most 64",
+    _PAGE: "the next_page_token of the page before",
+}
 _MAX_INT = 2**31 - 1
 
 StreamName = Annotated[str, Path(pattern=NAME, description="The stream's name")]
@@ -23,7 +30,7 @@ VersionOrAlias = Annotated[
 PageSize = Annotated[int, Query(ge=1, le=500, description="Most items in one page")]
 PageToken = Annotated[
     str | None,
-    Query(pattern=r"^[0-9]{1,18}$", description="`next_page_token` of the page before"),
+    Query(pattern=_PAGE, description="`next_page_token` of the page before"),
 ]
 
 

@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from lure_core.errors import BadArchive
 from service.errors import BY_STATUS, INTERNAL, TABLE, Fault, Invalid, Kind, ServiceError, kind_of
+from service.params import WORDS
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:lure:problem:"
@@ -114,8 +115,14 @@ def _fault(error: Mapping[str, Any]) -> Fault:
     if error["type"] == "json_invalid":
         return Fault("", f"not valid JSON: {error.get('ctx', {}).get('error', 'unreadable')}")
     if where != "body":
-        return Fault(f"{where}:{'/'.join(map(str, rest))}", error["msg"])
-    return Fault("".join(f"/{_escaped(str(step))}" for step in rest), error["msg"])
+        return Fault(f"{where}:{'/'.join(map(str, rest))}", _words(error))
+    return Fault("".join(f"/{_escaped(str(step))}" for step in rest), _words(error))
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    """Pydantic's words, but for our own patterns, which are to be read by machines."""
+    meant = WORDS.get(error.get("ctx", {}).get("pattern"))
+    return str(error["msg"]) if meant is None else f"Should be {meant}"
 
 
 def _escaped(step: str) -> str:

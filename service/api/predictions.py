@@ -24,7 +24,7 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.openapi import refusals
-from service.params import StreamName
+from service.params import POINTED, StreamName
 from service.schemas.common import spelled
 from service.settings import ServiceSettings
 from service.slot import Served
@@ -71,10 +71,7 @@ class Predictions(BaseModel):
 
 Wanted = Annotated[
     str | None,
-    Query(
-        pattern=r"^([0-9]{1,9}|@[a-z0-9][a-z0-9_-]{0,62})$",
-        description="`3` or `@alias`; the champion unless said",
-    ),
+    Query(pattern=POINTED, description="`3` or `@alias`; the champion unless said"),
 ]
 AsOf = Annotated[
     AwareDatetime | None,

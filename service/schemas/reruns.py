@@ -12,7 +12,7 @@ from service.schemas.common import spelled
 from store.models import Rerun
 from store.states import RerunState
 
-Method = Literal["reproduce"] | StrategyName
+Method = Literal["reproduce", StrategyName]  # flat: a union would be at fault once for each
 
 
 class NewRerun(BaseModel):

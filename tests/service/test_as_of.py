@@ -69,6 +69,6 @@ def test_where_an_alias_pointed_nowhere_it_is_said_why(api: Running) -> None:
 
 def test_a_moment_is_refused_beside_a_number_and_without_its_offset(api: Running) -> None:
     body = problem(predict(api, as_of=BEFORE_ALL, version="2"), 422, "invalid")
-    assert body["errors"][0]["pointer"] == "/as_of"
+    assert body["errors"][0]["pointer"] == "query:as_of"
     problem(predict(api, as_of="2020-01-01T00:00:00"), 422, "invalid")
     problem(predict(api, as_of="yesterday"), 422, "invalid")

@@ -5,7 +5,17 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from tests.service.control import problem
+
 LISTS = ["versions", "chunks", "cycles", "reruns"]
+
+
+def test_what_misses_a_pattern_is_told_in_words(client: httpx.Client) -> None:
+    asked = {"/v1/streams/No!": "lower-case letters", "/v2/models/x/versions/x.y": "@ and an alias"}
+    for path, words in asked.items():
+        detail = problem(client.get(path), 422)["detail"]
+        assert words in detail
+        assert "^" not in detail
 
 
 @pytest.mark.parametrize("what", LISTS)

@@ -108,7 +108,8 @@ def test_what_cannot_be_run_again_is_refused_with_the_reason(
     assert "before versions kept their inputs" in told["detail"]
     problem(ask(client, row, 1, json={"method": "scratch"}), 409, "conflict")
     problem(ask(client, row, 9), 404, "not-found")
-    problem(ask(client, row, json={"method": "magic"}), 422, "invalid")
+    [fault] = problem(ask(client, row, json={"method": "magic"}), 422, "invalid")["errors"]
+    assert fault["pointer"] == "/method"
     assert listed(client, row) == []
 
 
