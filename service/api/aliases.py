@@ -142,6 +142,7 @@ def put_alias(
 @router.delete(
     "/{alias}",
     status_code=204,
+    response_class=Response,
     responses=refusals(
         NotFound, Conflict, PreconditionFailed, errors.PreconditionRequired, *JSON_BODY
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from service.deps import DatabaseDep
 from service.openapi import refusals
@@ -52,6 +52,7 @@ def get_version(stream: StreamName, version: VersionNumber, database: DatabaseDe
 @router.delete(
     "/{version}/weights",
     status_code=204,
+    response_class=Response,
     responses=refusals(NotFound, Conflict),
     summary="Delete a version's weights and exports; its record stays",
 )

@@ -25,7 +25,8 @@ class AliasMoveWish(BaseModel):
     reason: Reason = ""
     hold: Annotated[bool, Field(strict=True)] | None = Field(
         None,
-        description="Bar automatic promotion; by default for champion, where the gate promotes",
+        description="Bar automatic promotion, which moves champion alone; by default where the gate"
+        " promotes",
     )
 
 

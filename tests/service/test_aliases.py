@@ -55,6 +55,15 @@ def test_champion_is_moved_and_held(client: httpx.Client, url: str) -> None:
     assert (newest["who"], newest["reason"], newest["hold"]) == ("api", "night shift", True)
 
 
+def test_what_cycles_do_not_move_is_not_held(client: httpx.Client, url: str) -> None:
+    wish = {"version": 2, "hold": True}
+    body = problem(client.put(f"{url}/mine", json=wish, headers={"If-None-Match": "*"}), 422)
+    assert [fault["pointer"] for fault in body["errors"]] == ["/hold"]
+    problem(client.get(f"{url}/mine"), 404)
+    unheld = client.put(f"{url}/mine", json=wish | {"hold": False}, headers={"If-None-Match": "*"})
+    assert (unheld.status_code, unheld.json()["hold"]) == (201, False)
+
+
 def test_champion_is_moved_without_a_hold_on_demand(client: httpx.Client, url: str) -> None:
     wish = {"version": 2, "hold": False}
     answer = client.put(f"{url}/champion", json=wish, headers={"If-Match": "*"})
@@ -190,6 +199,7 @@ def test_an_alias_of_ones_own_is_deleted_and_its_history_stays(
     match = tag(client, f"{url}/mine")
     gone = client.delete(f"{url}/mine", params={"reason": "season over"}, headers=match)
     assert (gone.status_code, gone.content) == (204, b"")
+    assert "content-type" not in gone.headers
     problem(client.get(f"{url}/mine"), 404, "not-found")
     problem(client.delete(f"{url}/mine", headers=match), 404, "not-found")
     last, first = client.get(f"{url}/mine/history").json()["items"]
