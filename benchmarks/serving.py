@@ -104,7 +104,7 @@ def _servers(told: argparse.Namespace, case: Case, opened: ExitStack) -> list[Se
     opened.enter_context(service([case], ours, {"LURE_PROCESSES": str(told.processes)}))
     for module, port in (("bare", bare), ("lit", lit)):
         program = [sys.executable, "-m", f"benchmarks.peers.{module}", case.name, str(port)]
-        opened.enter_context(running(program, env))
+        opened.enter_context(running(program, port, env))
     servers = [
         Server("lure", f"http://127.0.0.1:{ours}", ("json", "binary", "oip")),
         Server("litserve", f"http://127.0.0.1:{lit}", ("json", "binary")),
