@@ -10,12 +10,14 @@ from sqlalchemy import Integer, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from store.locks import locked
 from store.models import Cycle, Rerun, Stream, Version, new_id
-from store.reruns import COUNTERFACTUAL, REPRODUCE
+from store.reruns import COUNTERFACTUAL, REPRODUCE, fail
 from store.states import RerunState
 
 _JUDGING = ("prequential", "evaluate")  # no part of what a version costs
 _AT_ONCE = 100
+MOST_QUEUED = 4  # of a stream by one method; each keeps the weights of its version's parent
 
 
 def add_due(session: Session) -> int:
@@ -23,7 +25,8 @@ def add_due(session: Session) -> int:
 
     Every version whose number is a multiple of `every`, that has a parent and kept its inputs, is
     run again once by each of `methods` but its own. The policy is that under which it was made:
-    one that is changed today makes nothing of the past due.
+    one that is changed today makes nothing of the past due. Where more than `MOST_QUEUED` wait,
+    those of the oldest versions fail.
 
     Returns:
         How many were queued.
@@ -61,7 +64,22 @@ def add_due(session: Session) -> int:
     ]
     if rows:  # another sweeper may be at it
         session.execute(insert(Rerun).on_conflict_do_nothing(), rows)
+    _fail_left_behind(session)
     return len(rows)
+
+
+def _fail_left_behind(session: Session) -> None:
+    """On workers that never rest nothing that waits comes to its turn, and ever more would wait."""
+    waits = (Rerun.reason == COUNTERFACTUAL) & (Rerun.state == RerunState.QUEUED)
+    place = func.row_number().over(
+        partition_by=(Rerun.stream_id, Rerun.method), order_by=Rerun.version.desc()
+    )
+    placed = select(Rerun.id, place.label("place")).where(waits).subquery()
+    left_behind = select(placed.c.id).where(placed.c.place > MOST_QUEUED)
+    rows = session.scalars(locked(select(Rerun).where(waits, Rerun.id.in_(left_behind)), skip=True))
+    for rerun in rows:
+        reason = f"{MOST_QUEUED} newer versions wait to be run again by {rerun.method}"
+        fail(session, session.get_one(Stream, rerun.stream_id), rerun, reason)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 from store import counterfactuals, reruns
 from store.engine import Database
 from store.models import Rerun, Stream
+from store.states import RerunState
 from tests.factories import POLICIES, create_stream, create_version, with_inputs
 
 BOTH = ["warm", "scratch"]
@@ -58,6 +59,36 @@ def test_none_is_due_where_it_would_say_nothing(database: Database) -> None:
         with_inputs(database, unasked)
     assert due(database, always) == [(2, "scratch", "counterfactual")]
     assert due(database, never) == due(database, unasked) == []
+
+
+def test_of_those_that_nobody_begins_the_oldest_fail(database: Database) -> None:
+    stream, other = asking(database, every=1, methods=["warm"]), asking(database, "other", every=1)
+    for _ in range(counterfactuals.MOST_QUEUED + 2):
+        with_inputs(database, stream)
+    for _ in range(2):
+        with_inputs(database, other)
+    due(database, stream)
+    with database.begin() as session:
+        claim = reruns.claim_next(session, worker="w", stale_s=10)
+        assert claim is not None
+        begun = reruns.get(session, stream, claim.rerun_id).version
+    for _ in range(2):
+        with_inputs(database, stream)
+    due(database, stream)
+    with database.begin() as session:
+        states = {one.version: one.state for one in reruns.page(session, stream, size=100).items}
+        assert [one.state for one in reruns.page(session, other, size=9).items] == ["queued"] * 2
+        (first, *_) = reruns.page(session, stream, size=9, state=RerunState.FAILED).items
+    assert begun == 3
+    assert states == {
+        2: "failed",
+        3: "running",
+        4: "failed",
+        **dict.fromkeys(range(5, 9), "queued"),
+    }
+    assert first.error == "4 newer versions wait to be run again by warm"
+    with_inputs(database, stream)
+    assert (2, "warm", "counterfactual") in due(database, stream)  # and does not come back
 
 
 def test_the_last_of_each_method_is_compared_with_the_version(database: Database) -> None:
