@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 
 import structlog
@@ -13,6 +15,7 @@ from service.slot import Slots
 from service.threads import Threads
 from store import replicas, serving
 from store.engine import Database
+from store.errors import DatabaseAway
 from store.models import Stream, Version
 from store.serving import Key
 
@@ -45,7 +48,10 @@ class Replica:
 
 
 class Swapper:
-    """Looks for champions, one look at a time."""
+    """Looks for champions; each is brought by a task of its own.
+
+    So what hangs, be it the disk under one model, holds up no other stream's swap.
+    """
 
     def __init__(
         self,
@@ -61,42 +67,78 @@ class Swapper:
         self._library = library
         self._replica = replica
         self._threads = threads
-        self.looked = False  # every champion was tried once
+        self._reporting = Threads("report", 1)  # a row that is locked must not keep the lease
+        self._wanted: set[Key] = set()  # what the rows said last
+        self._bringing: dict[Key, asyncio.Task[None]] = {}
+        self._first: Set[asyncio.Task[None]] | None = None  # begun by the first look
         self.failing: set[str] = set()  # streams whose champion cannot be loaded
 
+    @property
+    def looked(self) -> bool:
+        """Whether every champion was tried once."""
+        return self._first is not None and all(task.done() for task in self._first)
+
+    @property
+    def bringing(self) -> Set[asyncio.Task[None]]:
+        """Champions that are being loaded and reported."""
+        return set(self._bringing.values())
+
     async def look(self) -> None:
-        """Take every new champion into its slot and report it; settle what waited for the dead.
+        """Begin to bring every champion into its slot, and to report what is there.
 
         Raises:
-            DatabaseAway: The rows cannot be read or written; what is served stays as it is.
+            DatabaseAway: The rows cannot be read; what is served stays as it is.
         """
         seen = await self._threads.run(self._read, self._slots.pinned())
         self._library.aliases = seen.aliases
-        for name in self._slots.champions().keys() - {stream.name for stream, _ in seen.champions}:
+        names = {stream.name for stream, _ in seen.champions}
+        for name in self._slots.champions().keys() - names:
             self._slots.drop(name)
-            self.failing.discard(name)
+        self.failing &= names
         self._slots.withdraw(seen.withdrawn)
+        self._wanted = {_key(stream, version) for stream, version in seen.champions}
         for stream, version in seen.champions:
-            if await self._bring(stream, version):
-                await self._threads.run(self._report, stream, version, seen)
-        self.looked = True
+            self._begin(stream, version, seen)
+        if self._first is None:
+            self._first = self.bringing
 
-    async def _bring(self, stream: Stream, version: Version) -> bool:
-        """Whether the stream's slot has that version now."""
-        now = self._slots.champion(stream.name)
-        if now is not None and (now.version, now.digest) == (version.version, version.digest):
-            self.failing.discard(stream.name)
-            return True
-        began = time.monotonic()
+    def close(self) -> None:
+        """Report nothing more."""
+        self._reporting.close()
+
+    def _begin(self, stream: Stream, version: Version, seen: Seen) -> None:
+        key = _key(stream, version)
+        if key not in self._bringing:
+            task = asyncio.create_task(self._bring(stream, version, seen))
+            self._bringing[key] = task
+            task.add_done_callback(lambda _: self._bringing.pop(key))
+
+    async def _bring(self, stream: Stream, version: Version, seen: Seen) -> None:
+        """Have it in the slot and reported; what fails is tried again at the next look."""
         try:
-            served = await self._library.load(stream.name, version)
-        except ModelAway:  # it must not keep the others from their swap
+            told = seen.reported.get(stream.id) == version.version
+            if await self._swap(stream, version) and not (told and version.served_at is not None):
+                await self._reporting.run(self._report, stream, version.version, told)
+        except ModelAway:
             self.failing.add(stream.name)
-            return False
-        self._slots.swap(served)
+        except DatabaseAway as error:
+            log.warning("what is served could not be reported", error=str(error))
+        except Exception:
+            log.exception("a champion was not brought", stream=stream.name, version=version.version)
+
+    async def _swap(self, stream: Stream, version: Version) -> bool:
+        """Whether the stream's slot has that version now: it may be champion no more."""
+        key = _key(stream, version)
+        now = self._slots.champion(stream.name)
+        if now is None or now.key != key:
+            began = time.monotonic()
+            served = await self._library.load(stream.name, version)
+            if key not in self._wanted:
+                return False
+            self._slots.swap(served)
+            self._library.counters.swap_s.observe(time.monotonic() - began)
+            log.info("swapped", stream=stream.name, version=version.version)
         self.failing.discard(stream.name)
-        self._library.counters.swap_s.observe(time.monotonic() - began)
-        log.info("swapped", stream=stream.name, version=version.version)
         return True
 
     def _read(self, pinned: set[Key]) -> Seen:
@@ -108,18 +150,14 @@ class Swapper:
                 withdrawn=serving.withdrawn(session, pinned),
             )
 
-    def _report(self, stream: Stream, version: Version, seen: Seen) -> None:
-        told = seen.reported.get(stream.id) == version.version
-        if told and version.served_at is not None:
-            return
+    def _report(self, stream: Stream, version: int, told: bool) -> None:
+        stale_s = self._replica.stale_s
         with self._database.begin() as session:
             if told:
-                replicas.settle(session, stream, version.version, stale_s=self._replica.stale_s)
+                replicas.settle(session, stream, version, stale_s=stale_s)
             else:
-                replicas.report(
-                    session,
-                    stream,
-                    self._replica.id,
-                    version.version,
-                    stale_s=self._replica.stale_s,
-                )
+                replicas.report(session, stream, self._replica.id, version, stale_s=stale_s)
+
+
+def _key(stream: Stream, version: Version) -> Key:
+    return stream.name, version.version, version.digest

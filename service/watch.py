@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 from redis import RedisError
@@ -123,14 +123,17 @@ class Watch:
             self._ear.cancel()
             await asyncio.wait([self._ear], timeout=0.1)
         # a step is not cancelled: its thread would go on, and renew the lease after it was given up
-        _, hanging = await asyncio.wait(self._steps, timeout=_STEPS_S)
+        hanging = [*await _late(self._steps), *await _late(self._swapper.bringing)]
         if hanging:
-            log.warning("the database hangs; the lease runs out by itself")
-            for step in hanging:
-                step.cancel()
+            log.warning("the database or the disk hangs; the lease runs out by itself")
+            for task in hanging:
+                task.cancel()
         else:
             await self._give_lease_back()
-        for pool in (self.predictor, self.library, self.tail.readers, self._threads):
+        for pool in (
+            *(self.predictor, self.library, self._swapper),
+            *(self.tail.readers, self._threads),
+        ):
             pool.close()
         self.counters.versions.publish()  # who takes this place over counts on from here
 
@@ -215,3 +218,8 @@ class Watch:
     def _leave(self) -> None:
         with self._database.begin() as session:
             replicas.leave(session, self.replica_id)
+
+
+async def _late(tasks: Collection[asyncio.Task[None]]) -> Collection[asyncio.Task[None]]:
+    """Those that do not end in time."""
+    return (await asyncio.wait(tasks, timeout=_STEPS_S))[1] if tasks else ()
