@@ -17,6 +17,7 @@ from service.errors import ClientGone, Fault, Invalid, TooLate
 from service.settings import ServiceSettings
 
 HEADER = "X-Request-Timeout-Ms"
+_CLIENT = "lure.client"  # in a request's scope: who waits for it
 
 
 class DeadlineRoute(APIRoute):
@@ -24,8 +25,9 @@ class DeadlineRoute(APIRoute):
 
     Its time is `LURE_PREDICT_TIMEOUT_S`, in which the wait for its body does not count: that has a
     bound of its own (408). Or it is less, body and all, where the client says so with
-    `X-Request-Timeout-Ms`. What waits in a queue then is not computed; what a thread is at comes
-    to its end in a task of its own, which holds the room for it and which nobody waits for.
+    `X-Request-Timeout-Ms`, or its body does (`shorten`). What waits in a queue then is not
+    computed; what a thread is at comes to its end in a task of its own, which holds the room for it
+    and which nobody waits for.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -36,6 +38,7 @@ class DeadlineRoute(APIRoute):
             counters: Counters = request.app.state.watch.counters
             asked_s, most_s = _asked_s(request), settings.predict_timeout_s
             client = _Client(request.receive, asked_s=asked_s, most_s=most_s)
+            request.scope[_CLIENT] = client
             work = asyncio.create_task(handler(Request(request.scope, client.receive)))
             try:
                 async with client.patience:
@@ -44,7 +47,7 @@ class DeadlineRoute(APIRoute):
                 if not client.patience.expired():
                     raise
                 counters.refused("late")
-                raise TooLate(f"there was no answer within {min(asked_s, most_s):g} s") from error
+                raise TooLate(f"there was no answer within {client.patience_s:g} s") from error
             except asyncio.CancelledError as error:
                 if not client.left:
                     raise
@@ -55,6 +58,12 @@ class DeadlineRoute(APIRoute):
                 client.forget()
 
         return timed
+
+
+def shorten(request: Request, seconds: float) -> None:
+    """Give a request of a `DeadlineRoute` up so many seconds from now, if that is earlier."""
+    client: _Client = request.scope[_CLIENT]
+    client.shorten(seconds)
 
 
 def _asked_s(request: Request) -> float:
@@ -83,6 +92,7 @@ class _Client:
         self._now = asyncio.get_running_loop().time
         self._asked_until = self._now() + asked_s
         self._most_s = most_s
+        self.patience_s = min(asked_s, most_s)
         self.patience = asyncio.timeout_at(self._at_work_until())
 
     async def receive(self) -> Message:
@@ -94,6 +104,12 @@ class _Client:
         if message["type"] == "http.request" and not message.get("more_body", False):
             self._listening = asyncio.create_task(self._listen())
         return message
+
+    def shorten(self, seconds: float) -> None:
+        until, so_far = self._now() + seconds, self.patience.when()
+        if so_far is None or until < so_far:
+            self.patience_s = seconds
+            self._wait_until(until)
 
     def forget(self) -> None:
         if self._listening is not None:

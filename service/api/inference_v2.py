@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from service import payload
 from service.aside import aside
 from service.batcher import Probabilities
-from service.deadline import DeadlineRoute
+from service.deadline import DeadlineRoute, shorten
 from service.errors import (
     EmptyBody,
     Invalid,
@@ -117,6 +117,8 @@ async def _inferred(request: Request, served: Served, body: bytes) -> tuple[Answ
     began = time.perf_counter_ns()
     json_bytes = header_bytes(request.headers.get(JSON_LENGTH), body)
     inference = await aside(threads, json_bytes, parse, body, json_bytes)
+    if inference.timeout_s is not None:
+        shorten(request, inference.timeout_s)
     tensor, most = inference.tensor, settings.max_predict_images
     images = await aside(threads, weight_bytes(tensor), images_of, tensor, served.input, most)
     taken = time.perf_counter_ns()

@@ -46,6 +46,7 @@ class Inference:
     id: str | None
     tensor: Tensor
     outputs: Sequence[Output]
+    timeout_s: float | None
 
 
 def header_bytes(announced: str | None, body: bytes) -> int:
@@ -81,7 +82,7 @@ def parse(body: bytes, json_bytes: int) -> Inference:
         raise _refused("/id", "must be a text")
     tensor = _tensor(_only_input(content), memoryview(body)[json_bytes:])
     parameters = _parameters(content, "")
-    return Inference(request_id, tensor, _outputs(content, parameters))
+    return Inference(request_id, tensor, _outputs(content, parameters), _timeout_s(parameters))
 
 
 def _only_input(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -170,6 +171,14 @@ def _parameters(given: Mapping[str, Any], pointer: str) -> Mapping[str, Any]:
     if not isinstance(parameters, dict):
         raise _refused(f"{pointer}/parameters", "must be an object")
     return parameters
+
+
+def _timeout_s(parameters: Mapping[str, Any]) -> float | None:
+    """How long the client waits; Triton has it in microseconds, and 0 is the server's own time."""
+    timeout = parameters.get("timeout", 0)
+    if type(timeout) is not int or not 0 <= timeout < 2**63:
+        raise _refused("/parameters/timeout", "must be a whole number of microseconds")
+    return timeout / 1e6 if timeout else None
 
 
 def _flag(parameters: Mapping[str, Any], name: str, pointer: str, *, default: bool) -> bool:

@@ -138,6 +138,10 @@ def test_more_classes_than_there_are_gives_all_of_them(api: Running) -> None:
         (json.dumps(inference(tensor(TWO), tensor(TWO))).encode(), "/inputs"),
         (json.dumps(inference(tensor(TWO), id=42)).encode(), "/id"),
         (json.dumps({"inputs": [3]}).encode(), "/inputs/0"),
+        (
+            json.dumps(inference(tensor(TWO), parameters={"timeout": 0.5})).encode(),
+            "/parameters/timeout",
+        ),
     ],
 )
 def test_what_is_no_request(api: Running, content: bytes, pointer: str) -> None:

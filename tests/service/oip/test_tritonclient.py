@@ -154,3 +154,14 @@ def test_it_reads_what_is_refused(
 ) -> None:
     with pytest.raises(InferenceServerException, match=words):
         ask(client)
+
+
+def test_the_clients_timeout_is_the_requests_deadline(
+    client: triton.InferenceServerClient,
+) -> None:
+    with pytest.raises(InferenceServerException, match="within 1e-06 s") as refused:
+        client.infer("digits", sent(PIXELS, "UINT8"), timeout=1)
+    assert refused.value.status() == "504"
+    for patient in (0, 60_000_000):
+        answer = client.infer("digits", sent(PIXELS, "UINT8"), timeout=patient)
+        assert answer.as_numpy("probabilities").shape == (N, 10)
