@@ -1,6 +1,6 @@
 """Does anybody notice that a model is being trained? Predictions beside a cycle, and alone.
 
-    python benchmarks/yielding.py [--rounds 5] [--seconds 8] [--nice 10] [--json]
+    python -m benchmarks.yielding [--rounds 5] [--seconds 8] [--nice 10] [--json]
 
 One machine runs everything. Eight clients ask for predictions of digits while a cycle trains
 resnet20s at 32 px with as many threads as it likes, and while that worker is stopped (SIGSTOP);
