@@ -110,6 +110,7 @@ def list_artifacts(shelf: ShelfDep) -> list[ArtifactShape]:
     ]
 
 
+@router.head("/safetensors", include_in_schema=False)
 @router.get(
     "/safetensors",
     response_class=FileResponse,
@@ -133,6 +134,7 @@ def get_weights(shelf: ShelfDep) -> Response:
     return shelf.file(version.digest, "safetensors", link=link)
 
 
+@router.head("/sidecar", include_in_schema=False)
 @router.get(
     "/sidecar",
     response_class=FileResponse,
@@ -144,6 +146,7 @@ def get_sidecar(shelf: ShelfDep) -> Response:
     return shelf.file(shelf.row().sidecar_digest, "json")
 
 
+@router.head("/onnx", include_in_schema=False)
 @router.get(
     "/onnx",
     response_class=FileResponse,

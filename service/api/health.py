@@ -28,12 +28,14 @@ class Ready(BaseModel):
     )
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez")
 async def livez() -> Live:
     """Answers while the process runs."""
     return Live()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Ready, "description": "Champions are loading"}})
 async def readyz(watch: WatchDep, response: Response) -> Ready:
     """Answers 200 once every champion was loaded, also while PostgreSQL or Redis is away."""

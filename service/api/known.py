@@ -89,6 +89,8 @@ class Invocation(BaseModel):
     predictions: list[Scored]
 
 
+@router.head("/health", include_in_schema=False)
+@router.head("/ping", include_in_schema=False)
 @router.get("/health", name="health", responses=_UNREADY, summary="The same as `/ping`")
 @router.get("/ping", responses=_UNREADY, summary="Can it answer?")
 async def ping(watch: WatchDep, response: Response) -> Health:

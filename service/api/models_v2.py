@@ -59,11 +59,13 @@ async def get_server_metadata() -> dict[str, Any]:
     return metadata.server()
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", summary="The process runs")
 async def get_server_live() -> ServerLive:
     return ServerLive()
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", responses={503: _UNREADY}, summary="Every model can be asked")
 async def get_server_ready(watch: WatchDep, response: Response) -> ServerReady:
     if not watch.ready:

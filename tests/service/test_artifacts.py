@@ -100,6 +100,18 @@ def test_a_part_can_be_fetched_and_what_is_known_is_not_sent_again(
     assert (known.status_code, known.content) == (304, b"")
 
 
+def test_the_headers_of_a_file_can_be_asked_for_alone(
+    client: httpx.Client, plane: Plane, blobs: Blobs, digits: Stream, url: str
+) -> None:
+    client.get(f"{url}/onnx")
+    make(plane, blobs, digits)
+    for kind in ("safetensors", "sidecar", "onnx"):
+        whole, head = client.get(f"{url}/{kind}"), client.head(f"{url}/{kind}")
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("content-length", "content-type", "etag", "repr-digest", "accept-ranges"):
+            assert head.headers[name] == whole.headers[name]
+
+
 @pytest.mark.parametrize(
     "wish",
     ["lines=1-2", "bytes=zz", "bytes=5-2", "bytes=0-1,zz", "bytes=", "bytes=٣-٤", "bytes=0-1-2"],

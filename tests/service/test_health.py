@@ -12,6 +12,16 @@ def test_it_lives_and_is_ready_with_nothing_away(
 ) -> None:
     with running(service_settings(settings)) as api:
         assert api.client.get("/livez").json() == {"live": True}
+        for path in (
+            "/livez",
+            "/readyz",
+            "/ping",
+            "/health",
+            "/v2/health/live",
+            "/v2/health/ready",
+        ):
+            probe = api.client.head(path)
+            assert (probe.status_code, probe.content) == (200, b"")
         until(lambda: api.client.get("/readyz").json() == {"ready": True, "degraded": []})
 
 
