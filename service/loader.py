@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from lure_core import models
 from lure_core.checkpoint import load_classifier, shape_of
 from lure_core.errors import BadCheckpoint
-from lure_core.precision import Precision, answering, device_of
+from lure_core.precision import answering, device_of
 from service.pace import Pace
 from service.slot import Served
 from service.spare import Spares
@@ -58,7 +57,9 @@ class Loader:
             )
         models.require(str(sidecar.get("architecture")), allowed=self._manner.packages)
         weights = self._blobs.path(version.digest)  # checked by the digest that the sidecar has
-        precision = self._precision(version.metrics)
+        precision = answering(
+            self._manner.precision, device=self._device, agreement=version.agreement
+        )
         classifier = load_classifier(
             weights,
             sidecar,
@@ -77,11 +78,4 @@ class Loader:
             classes=classifier.classes,
             input=classifier.input,
             size_bytes=classifier.runner.size_bytes,
-        )
-
-    def _precision(self, metrics: Mapping[str, Any]) -> Precision:
-        """By what was measured when the version was made."""
-        measured = metrics.get("agreement") or {}
-        return answering(
-            self._manner.precision, device=self._device, agreement=measured.get("bf16")
         )

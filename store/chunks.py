@@ -6,14 +6,14 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, func, select, update
+from sqlalchemy.orm import Session, load_only
 
 from store import events, streams
 from store.blobs import pin
 from store.errors import Conflict, FenceLost, NotFound
 from store.locks import locked
-from store.models import Chunk, Json, Stream, new_id
+from store.models import Chunk, Cycle, Json, Stream, new_id
 from store.pages import Page, fetch
 from store.states import DEAD, WAITING, ChunkState, check_chunk_move
 
@@ -107,8 +107,14 @@ def learned(session: Session, stream: Stream) -> Sequence[Chunk]:
 
 def by_ids(session: Session, ids: Sequence[str]) -> list[Chunk]:
     """Those chunks, in that order."""
-    found = {c.id: c for c in session.scalars(select(Chunk).where(Chunk.id.in_(ids)))}
-    return [found[chunk_id] for chunk_id in ids]
+    return _in_order(session, select(Chunk), ids)
+
+
+def replayed(session: Session, cycle_id: str) -> list[Chunk]:
+    """The learned chunks that a cycle replays, oldest first; of each no more than what names it."""
+    ids = session.scalars(select(Cycle.replay).where(Cycle.id == cycle_id)).one()
+    names = load_only(Chunk.state, Chunk.digest, Chunk.file_digest, raiseload=True)
+    return _in_order(session, select(Chunk).options(names), ids)
 
 
 def ids_by_cycle(session: Session, cycle_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -256,6 +262,11 @@ def unattended(session: Session, *, stale_s: float, per_stream: int = 8) -> Sequ
     return session.scalars(
         select(free.c.id).where(free.c.place <= per_stream).order_by(free.c.place, free.c.stream_id)
     ).all()
+
+
+def _in_order(session: Session, query: Select[Chunk], ids: Sequence[str]) -> list[Chunk]:
+    found = {chunk.id: chunk for chunk in session.scalars(query.where(Chunk.id.in_(ids)))}
+    return [found[chunk_id] for chunk_id in ids]
 
 
 def _last_words(chunk: Chunk) -> str:

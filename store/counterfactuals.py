@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Integer, func, select, true
+from sqlalchemy import ColumnElement, Integer, func, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -23,10 +23,10 @@ MOST_QUEUED = 4  # of a stream by one method; each keeps the weights of its vers
 def add_due(session: Session) -> int:
     """Queue the counterfactuals that are asked for and not there yet.
 
-    Every version whose number is a multiple of `every`, that has a parent and kept its inputs, is
-    run again once by each of `methods` but its own. The policy is that under which it was made:
-    one that is changed today makes nothing of the past due. Where more than `MOST_QUEUED` wait,
-    those of the oldest versions fail.
+    Every version whose number is a multiple of `every`, that has a parent and kept its cycle's
+    configuration, is run again once by each of `methods` but its own. The policy is that under
+    which it was made: one that is changed today makes nothing of the past due. Where more than
+    `MOST_QUEUED` wait, those of the oldest versions fail.
 
     Returns:
         How many were queued.
@@ -47,7 +47,7 @@ def add_due(session: Session) -> int:
         .join(Cycle, Cycle.id == Version.cycle_id)
         .join(method.lateral(), true())
         .where(Version.version % every == 0, Version.parent.is_not(None))
-        .where(Version.inputs.is_not(None), Version.strategy != method.c.value, ~known.exists())
+        .where(Version.config.is_not(None), Version.strategy != method.c.value, ~known.exists())
         .order_by(Version.stream_id, Version.version, method.c.place)
         .limit(_AT_ONCE)
     )
@@ -100,17 +100,6 @@ class Outcome:
     seconds: float
     flops: int
 
-    @classmethod
-    def of(cls, method: str, metrics: dict[str, Any], record: dict[str, Any]) -> Outcome:
-        """Out of the metrics and the record of a training, a version's or a rerun's."""
-        return cls(
-            method,
-            accuracy=metrics.get("accuracy"),
-            images=metrics.get("images", 0),
-            seconds=_price(record.get("timings", {})),
-            flops=_price(record.get("flops", {})),
-        )
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -126,26 +115,40 @@ def comparisons(session: Session, stream: Stream) -> list[Comparison]:
 
     Of several runs by one method the last one counts.
     """
-    rows = session.execute(
-        select(Version, Rerun)
-        .join(Rerun, (Rerun.stream_id == Version.stream_id) & (Rerun.version == Version.version))
-        .where(Version.stream_id == stream.id)
+    reruns = session.execute(
+        select(Rerun.version, Rerun.method, *_told(Rerun.result["metrics"], Rerun.result))
+        .where(Rerun.stream_id == stream.id)
         .where(Rerun.state == RerunState.SUCCEEDED, Rerun.method != REPRODUCE)
-        .order_by(Version.version, Rerun.number)
+        .order_by(Rerun.version, Rerun.number)
     )
-    found: dict[int, tuple[Version, dict[str, Outcome]]] = {}
-    for version, rerun in rows:
-        assert rerun.result is not None, "a rerun that succeeded has its result"
-        _, others = found.setdefault(version.version, (version, {}))
-        others[rerun.method] = Outcome.of(rerun.method, rerun.result["metrics"], rerun.result)
+    others: dict[int, dict[str, Outcome]] = {}
+    for number, method, *told in reruns:
+        others.setdefault(number, {})[method] = _outcome(method, *told)
+    own = session.execute(
+        select(Version.version, Version.strategy, *_told(Version.metrics, Version.environment))
+        .where(Version.stream_id == stream.id, Version.version.in_(others))
+        .order_by(Version.version)
+    )
     return [
-        Comparison(
-            version.version,
-            own=Outcome.of(version.strategy, version.metrics, version.environment),
-            others=list(others.values()),
-        )
-        for version, others in found.values()
+        Comparison(number, _outcome(strategy, *told), list(others[number].values()))
+        for number, strategy, *told in own
     ]
+
+
+def _told(metrics: Any, record: Any) -> tuple[ColumnElement[Any], ...]:
+    """Of the metrics and the record of a training what `_outcome` takes; they are long."""
+    figures = metrics["accuracy"].as_float(), metrics["images"].as_integer()
+    return *figures, record["timings"], record["flops"]
+
+
+def _outcome(
+    method: str,
+    accuracy: float | None,
+    images: int | None,
+    seconds: dict[str, Any] | None,
+    flops: dict[str, Any] | None,
+) -> Outcome:
+    return Outcome(method, accuracy, images or 0, _price(seconds or {}), _price(flops or {}))
 
 
 def _price(by_stage: dict[str, Any]) -> Any:

@@ -73,7 +73,10 @@ class Point:
     at: dt.datetime
 
 
-_FIGURES = ("accuracy", "ece", "forgetting", "backward_transfer")
+_FIGURES = {
+    name: Version.metrics[name].as_float().label(name)
+    for name in ("accuracy", "ece", "forgetting", "backward_transfer")
+}
 
 
 def newest(session: Session, stream: Stream, *, limit: int) -> list[Point]:
@@ -82,7 +85,7 @@ def newest(session: Session, stream: Stream, *, limit: int) -> list[Point]:
     query = (
         select(
             Version.created_at,
-            Version.metrics,
+            *_FIGURES.values(),
             Version.outcome,
             Version.verdict["promoted"].as_boolean().label("promoted"),
             Version.environment["images_per_s"].as_float().label("images_per_s"),
@@ -103,7 +106,7 @@ def _point(row: Row[Any]) -> Point:
         version=row.version,
         positions=row.positions or [],
         images=row.images or 0,
-        metrics={name: row.metrics.get(name) for name in _FIGURES},
+        metrics={name: row._mapping[name] for name in _FIGURES},
         prequential_accuracy=row.prequential_accuracy,
         errors=Errors(wrong=int(row.wrong or 0), asked=int(row.asked or 0)),
         tested=Tested(right=row.tested_right or 0.0, images=int(row.tested_images or 0)),

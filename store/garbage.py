@@ -110,6 +110,7 @@ def _naming() -> list[Select[Any]]:
         select(Version.version).where(Version.digest == Blob.digest, has_weights),
         select(Version.version).where(Version.sidecar_digest == Blob.digest),
         select(Version.version).where(Version.mask_digest == Blob.digest),
+        select(Version.version).where(Version.scores_digest == Blob.digest),
         select(Cycle.id).where(Cycle.resume_digest == Blob.digest, Cycle.state.in_(ACTIVE)),
         select(Rerun.id).where(Rerun.resume_digest == Blob.digest),
         select(Artifact.kind).where(Artifact.digest == Blob.digest),
@@ -133,6 +134,7 @@ def missing(session: Session, blobs: Blobs) -> list[str]:
         select(Version.digest).where(Version.state != VersionState.WEIGHTS_DELETED),
         select(Version.sidecar_digest),
         select(Version.mask_digest).where(Version.mask_digest.is_not(None)),
+        select(Version.scores_digest).where(Version.scores_digest.is_not(None)),
         select(Artifact.digest).where(Artifact.digest.is_not(None)),
         select(Pack.digest),
     )

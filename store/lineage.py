@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
-from store import aliases
-from store.models import AliasMove, Rerun, Stream, Version
+from store import aliases, chunks, versions
+from store.models import AliasMove, Chunk, Rerun, Stream, Version
+
+_SHOWN = (
+    *(Version.version, Version.parent, Version.chunks, Version.strategy),
+    *(Version.state, Version.accuracy, Version.outcome),
+)
 
 
 @dataclass(frozen=True)
@@ -17,7 +23,7 @@ class Node:
     """A version in the graph.
 
     Attributes:
-        version: Its row.
+        version: Its row, without what the graph does not show.
         aliases: The names that point at it now.
         promoted: Whether it has ever been champion, by the gate or by hand.
         reruns: How often its cycle was run again.
@@ -29,9 +35,34 @@ class Node:
     reruns: int
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a version's cycle began from, beside its configuration.
+
+    Attributes:
+        parent: None for the first of a lineage.
+        new: The chunks that it learned first.
+        past: Those of earlier cycles, which it replayed; of each no more than what names it.
+    """
+
+    parent: Version | None
+    new: Sequence[Chunk]
+    past: Sequence[Chunk]
+
+
+def origin(session: Session, stream: Stream, version: Version) -> Origin:
+    """What a version was made from, out of rows that keep their names and digests for good."""
+    return Origin(
+        parent=None if version.parent is None else versions.get(session, stream, version.parent),
+        new=chunks.by_ids(session, version.chunks),
+        past=chunks.replayed(session, version.cycle_id),
+    )
+
+
 def newest(session: Session, stream: Stream, *, limit: int) -> list[Node]:
     """The stream's newest versions, oldest first."""
     query = select(Version).where(Version.stream_id == stream.id)
+    query = query.options(load_only(*_SHOWN, raiseload=True))
     rows = session.scalars(query.order_by(Version.version.desc()).limit(limit)).all()
     names = defaultdict(list)
     for alias in aliases.of_stream(session, stream):

@@ -65,13 +65,13 @@ def add(session: Session, stream: Stream, number: int, *, method: str = REPRODUC
 
 def obstacle(session: Session, stream: Stream, version: Version, method: str) -> str | None:
     """Why a version's cycle cannot be run again in this way, in words; None where it can."""
-    if version.inputs is None:
-        return "it was made before versions kept their inputs"
+    if version.config is None:
+        return "it was made before versions kept their configuration"
     if method != REPRODUCE and version.parent is None:
         return "it was learned from the start, so there was nothing to unlearn"
     if method == version.strategy:
         return f"{method} is how it was made; ask for {REPRODUCE}"
-    return _lost_parent(session, stream, version) or _lost_chunk(session, version.inputs)
+    return _lost_parent(session, stream, version) or _lost_chunk(session, stream, version)
 
 
 def _lost_parent(session: Session, stream: Stream, version: Version) -> str | None:
@@ -85,8 +85,8 @@ def _lost_parent(session: Session, stream: Stream, version: Version) -> str | No
     return None
 
 
-def _lost_chunk(session: Session, inputs: Json) -> str | None:
-    ids = [one["chunk"] for one in (*inputs["past"], *inputs["new"])]
+def _lost_chunk(session: Session, stream: Stream, version: Version) -> str | None:
+    ids = [*cycles.get(session, stream, version.cycle_id).replay, *version.chunks]
     usable = select(Chunk.id).where(Chunk.id.in_(ids), Chunk.state != ChunkState.RETRACTED)
     if lost := set(ids) - set(session.scalars(usable)):
         return f"chunk {min(lost)} was retracted"

@@ -5,7 +5,9 @@ Only rows change here. The bytes are the collector's, which keeps what another r
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from collections.abc import Collection
+
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from store import aliases, events, streams, versions
@@ -13,6 +15,8 @@ from store.errors import Conflict
 from store.models import Artifact, Cycle, Rerun, Stream, Version
 from store.reruns import UNFINISHED
 from store.states import ACTIVE, VersionState, check_version_move
+
+_AT_ONCE = 200
 
 
 def delete_weights(session: Session, stream: Stream, number: int, *, who: str) -> bool:
@@ -31,35 +35,40 @@ def delete_weights(session: Session, stream: Stream, number: int, *, who: str) -
         return False
     if reason := _needed(session, stream).get(number):
         raise Conflict(f"the weights of version {number} are needed: {reason}")
-    _delete(session, stream, version, who)
+    check_version_move(version.state, VersionState.WEIGHTS_DELETED)
+    _delete(session, stream, [number], who)
     return True
 
 
 def thin(session: Session, stream: Stream, *, keep: int, who: str) -> list[int]:
-    """Delete the weights of all versions but the youngest `keep` and those that are needed.
+    """Delete the weights of versions beyond the youngest `keep`, but for those that are needed.
+
+    Not of all at once: the stream is locked meanwhile. Call it in further transactions until it
+    finds none.
 
     Returns:
         The versions that lost their weights, oldest first.
     """
     stream = streams.lock(session, stream.id)
-    needed = _needed(session, stream)
-    query = select(Version).where(
+    has_weights = select(Version.version).where(
         Version.stream_id == stream.id, Version.state != VersionState.WEIGHTS_DELETED
     )
-    having = session.scalars(query.order_by(Version.version.desc()).offset(keep)).all()
-    gone = [version for version in reversed(having) if version.version not in needed]
-    for version in gone:
-        _delete(session, stream, version, who)
-    return [version.version for version in gone]
+    old = has_weights.order_by(Version.version.desc()).offset(keep).subquery()
+    unneeded = select(old).where(old.c.version.not_in(_needed(session, stream)))
+    gone = session.scalars(unneeded.order_by(old.c.version).limit(_AT_ONCE)).all()
+    _delete(session, stream, gone, who)
+    return list(gone)
 
 
-def _delete(session: Session, stream: Stream, version: Version, who: str) -> None:
-    check_version_move(version.state, VersionState.WEIGHTS_DELETED)
-    version.state = VersionState.WEIGHTS_DELETED
+def _delete(session: Session, stream: Stream, numbers: Collection[int], who: str) -> None:
+    """Any version with weights may lose them, as `states` has it."""
+    rows = update(Version).where(Version.stream_id == stream.id, Version.version.in_(numbers))
+    session.execute(rows.values(state=VersionState.WEIGHTS_DELETED))
     session.execute(
-        delete(Artifact).where(Artifact.stream_id == stream.id, Artifact.version == version.version)
+        delete(Artifact).where(Artifact.stream_id == stream.id, Artifact.version.in_(numbers))
     )
-    events.note(session, "version.weights_deleted", stream, version=version.version, who=who)
+    for number in numbers:
+        events.note(session, "version.weights_deleted", stream, version=number, who=who)
 
 
 def _needed(session: Session, stream: Stream) -> dict[int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from store import events
 from store.blobs import pin
@@ -18,7 +18,10 @@ def add(session: Session, stream: Stream, version: Version) -> Version:
     Raises:
         BlobMissing: Its bytes were collected meanwhile.
     """
-    named = (version.digest, version.sidecar_digest, version.mask_digest)
+    named = (
+        *(version.digest, version.sidecar_digest),
+        *(version.mask_digest, version.scores_digest),
+    )
     pin(session, *filter(None, named))
     version.stream_id = stream.id
     version.version = stream.next_version
@@ -31,7 +34,7 @@ def add(session: Session, stream: Stream, version: Version) -> Version:
         stream,
         cycle=version.cycle_id,
         version=version.version,
-        accuracy=version.metrics.get("accuracy"),
+        accuracy=version.accuracy,
     )
     return version
 
@@ -47,6 +50,7 @@ def get(session: Session, stream: Stream, number: int) -> Version:
 def page(
     session: Session, stream: Stream, *, size: int, before: int | None = None
 ) -> Page[Version]:
-    """The stream's versions, newest first."""
+    """The stream's versions, newest first, without the configurations of their cycles."""
     query = select(Version).where(Version.stream_id == stream.id)
+    query = query.options(defer(Version.config, raiseload=True))
     return fetch(session, query, Version.version, size=size, before=before)

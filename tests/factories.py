@@ -108,10 +108,4 @@ def create_version(
 
 def with_inputs(database: Database, stream: Stream, **fields: Any) -> Version:
     """A version that knows what it was made from, so that it can be run again."""
-    with database.begin() as session:
-        past = [{"chunk": chunk.id} for chunk in chunks.learned(session, stream)]
-    version = create_version(database, stream, **fields)
-    inputs = {"config": {}, "new": [{"chunk": version.chunks[0]}], "past": past, "parent": None}
-    with database.begin() as session:
-        session.get_one(Version, (stream.id, version.version)).inputs = inputs
-    return version
+    return create_version(database, stream, config={}, **fields)

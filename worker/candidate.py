@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from lure_core.cycle import CycleResult
+from store import scores
 from store.cycles import Claim
 from worker.context import Context
 from worker.loading import Task, Work
@@ -18,12 +19,14 @@ class Stored:
 
     Attributes:
         mask_digest: Of the packed bits of what was reset; None where no single weights were.
+        scores_digest: Of how it does on each chunk.
         size_bytes: Of the weights.
     """
 
     weights_digest: str
     sidecar_digest: str
     mask_digest: str | None
+    scores_digest: str
     size_bytes: int
 
 
@@ -39,7 +42,7 @@ class Candidate:
     stored: Stored
 
 
-def save(context: Context, result: CycleResult) -> Stored:
+def save(context: Context, result: CycleResult, measures: Measures) -> Stored:
     """Store the bytes; no row names them yet."""
     checkpoint, report = result.checkpoint, result.unlearn
 
@@ -51,5 +54,6 @@ def save(context: Context, result: CycleResult) -> Stored:
         weights_digest=put(checkpoint.weights),
         sidecar_digest=put(json.dumps(checkpoint.sidecar, sort_keys=True).encode()),
         mask_digest=None if mask is None else put(mask.tobytes()),
+        scores_digest=put(scores.packed(measures.per_chunk)),
         size_bytes=len(checkpoint.weights),
     )

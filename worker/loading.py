@@ -115,12 +115,14 @@ def read_version(context: Context, version: Version) -> Checkpoint:
     return Checkpoint(context.blobs.read(version.digest), sidecar)
 
 
+def file_of(chunk: Chunk) -> str:
+    """The digest of its canonical file."""
+    assert chunk.file_digest is not None, f"{chunk.id} is {chunk.state} without a file"
+    return chunk.file_digest
+
+
 def _paths(context: Context, wanted: Sequence[Chunk]) -> list[Path]:
-    paths = []
-    for chunk in wanted:
-        assert chunk.file_digest is not None, f"{chunk.id} is {chunk.state} without a file"
-        paths.append(context.blobs.path(chunk.file_digest))
-    return paths
+    return [context.blobs.path(file_of(chunk)) for chunk in wanted]
 
 
 def _normalisation(

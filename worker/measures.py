@@ -12,8 +12,11 @@ import numpy.typing as npt
 from lure_core import agreement, masks
 from lure_core.calibration import Temperature
 from lure_core.cycle import CycleResult, calibrate
+from store import scores
 from store.errors import BlobDamaged, BlobMissing
 from store.models import Version
+from worker import chunk_scores
+from worker.chunk_scores import Entry
 from worker.context import Context
 from worker.loading import Task, Work
 
@@ -30,11 +33,13 @@ class Measures:
             be asked to. See `lure_core.agreement`.
         overlap: {version, share, by_chance}: how much of what was reset had been reset to make the
             parent too; None where one of the two reset no single weights, or the head has grown.
+        per_chunk: How it does on each chunk; see `chunk_scores`.
     """
 
     temperature: Temperature | None
     agreement: dict[str, Any] | None
     overlap: dict[str, Any] | None
+    per_chunk: list[Entry]
 
 
 def measure(context: Context, work: Work, task: Task, result: CycleResult) -> Measures:
@@ -44,6 +49,7 @@ def measure(context: Context, work: Work, task: Task, result: CycleResult) -> Me
         temperature=calibrate(version, data, config),
         agreement=agreement.measure(version, data.parts, config, result.answers),
         overlap=_overlap(context, work, result),
+        per_chunk=_per_chunk(context, work, result),
     )
 
 
@@ -67,3 +73,17 @@ def _mask(context: Context, version: Version) -> npt.NDArray[np.uint8] | None:
     except (BlobMissing, BlobDamaged) as lost:
         log.warning("no overlap with version %s: %s", version.version, lost)
         return None
+
+
+def _per_chunk(context: Context, work: Work, result: CycleResult) -> list[Entry]:
+    before = {} if work.parent is None else {"per_chunk": _scores(context, work.parent)}
+    return chunk_scores.per_chunk(result.answers.by_chunk(), work.chunks, before)
+
+
+def _scores(context: Context, version: Version) -> list[Entry]:
+    """How the parent did on each chunk; without its bytes, too, the lineage begins anew here."""
+    try:
+        return scores.read(context.blobs, version) or []
+    except (BlobMissing, BlobDamaged) as lost:
+        log.warning("no forgetting since version %s: %s", version.version, lost)
+        return []

@@ -55,7 +55,7 @@ def _learn(context: Context, claim: cycles.Claim, heartbeat: Heartbeat) -> None:
     measures = measure(context, work, task, result)
 
     record.enter(Stage.SAVE)
-    stored = save(context, result)
+    stored = save(context, result, measures)
 
     record.enter(Stage.GATE)
     candidate = Candidate(claim, work, task, result, measures, stored)

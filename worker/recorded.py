@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lure_core import data, models
 from lure_core.config import CycleConfig
 from lure_core.cycle import CycleData
-from store import reruns, streams, versions
+from store import lineage, reruns, streams, versions
 from store.engine import Session
-from store.models import Rerun, Stream, Version
+from store.lineage import Origin
+from store.models import Chunk, Rerun, Stream, Version
 from worker.context import Context
 from worker.device import set_threads
-from worker.loading import Task, read_version
+from worker.loading import Task, file_of, read_version
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,13 @@ class Recorded:
     rerun: Rerun
     stream: Stream
     version: Version
-    parent: Version | None
+    origin: Origin
 
     @property
-    def inputs(self) -> dict[str, Any]:
-        assert self.version.inputs is not None, "a version without them is not run again"
-        return self.version.inputs
+    def config(self) -> CycleConfig:
+        """That of the version's own cycle."""
+        assert self.version.config is not None, "a version without it is not run again"
+        return CycleConfig.from_dict(self.version.config)
 
 
 def read(context: Context, claim: reruns.Claim) -> Recorded:
@@ -40,8 +41,7 @@ def read(context: Context, claim: reruns.Claim) -> Recorded:
         stream = streams.lock(session, claim.stream_id)
         rerun = reruns.fenced(session, claim)
         version = versions.get(session, stream, rerun.version)
-        parent = version.parent and versions.get(session, stream, version.parent)
-        return Recorded(rerun, stream, version, parent or None)
+        return Recorded(rerun, stream, version, lineage.origin(session, stream, version))
 
     return context.transact(rows)
 
@@ -58,16 +58,17 @@ def load(context: Context, made: Recorded) -> Task:
     """
     config = _config(context, made)
     models.require(config.architecture, input=config.input, allowed=context.settings.packages)
-    past, new = (_paths(context, made.inputs[part]) for part in ("past", "new"))
+    origin = made.origin
+    past, new = (_paths(context, chunks) for chunks in (origin.past, origin.new))
     samples = CycleData(data.load(new, config.classes), data.load(past, config.classes))
-    parent = None if made.parent is None else read_version(context, made.parent)
+    parent = None if origin.parent is None else read_version(context, origin.parent)
     set_threads(made.version.environment["threads"])
     return Task(parent, samples, config)
 
 
 def _config(context: Context, made: Recorded) -> CycleConfig:
     config = replace(
-        CycleConfig.from_dict(made.inputs["config"]),
+        made.config,
         device=context.settings.device,
         resident_mib=context.settings.resident_mib,
     )
@@ -78,8 +79,9 @@ def _config(context: Context, made: Recorded) -> CycleConfig:
     return replace(config, unlearn=type(config.unlearn).from_dict(values))
 
 
-def _paths(context: Context, named: Sequence[dict[str, Any]]) -> list[Path]:
+def _paths(context: Context, wanted: Sequence[Chunk]) -> list[Path]:
     """Of the chunk files, each read through once: a damaged one would be told as another result."""
-    for one in named:
-        context.blobs.check(one["file"])
-    return [context.blobs.path(one["file"]) for one in named]
+    digests = [file_of(chunk) for chunk in wanted]
+    for digest in digests:
+        context.blobs.check(digest)
+    return [context.blobs.path(digest) for digest in digests]

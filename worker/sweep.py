@@ -23,6 +23,7 @@ from store import (
     streams,
 )
 from store.engine import Session
+from store.models import Stream
 from worker import feedback
 from worker.apart import apart
 from worker.context import Context
@@ -78,15 +79,16 @@ def collect(context: Context) -> None:
 
 
 def _thin(context: Context) -> None:
-    """Each stream's versions to as many as its policy keeps, a transaction each."""
+    """Each stream's versions to as many as its policy keeps, some in each transaction."""
     with context.database.begin() as session:
         rows = streams.every(session)
     for stream in rows:
         with apart(stream, "the versions cannot be thinned"):
             keep = policy(Retention, stream.policies).versions
-            if keep is None:
-                continue
-            with context.database.begin() as session:
-                gone = retention.thin(session, stream, keep=keep, who=_RETENTION)
-            if gone:
+            while keep and (gone := _thin_some(context, stream, keep)):
                 log.info("weights deleted", extra={"stream": stream.name, "versions": gone})
+
+
+def _thin_some(context: Context, stream: Stream, keep: int) -> list[int]:
+    with context.database.begin() as session:
+        return retention.thin(session, stream, keep=keep, who=_RETENTION)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from lure_core.cycle import CycleResult
-from store.models import Chunk, Version
+from store.models import Version
 from store.states import VersionState
 from worker import chunk_scores
 from worker.candidate import Candidate
 from worker.figures import storable
-from worker.loading import Task, Work
 
 
 def make(candidate: Candidate, verdict: dict[str, Any]) -> Version:
@@ -31,7 +29,8 @@ def make(candidate: Candidate, verdict: dict[str, Any]) -> Version:
         verdict=verdict,
         unlearning=_unlearning(candidate),
         mask_digest=stored.mask_digest,
-        inputs=_inputs(work, candidate.task),
+        scores_digest=stored.scores_digest,
+        config=candidate.task.config.to_dict(),
         environment=_environment(result),
         digest=stored.weights_digest,
         sidecar_digest=stored.sidecar_digest,
@@ -40,15 +39,12 @@ def make(candidate: Candidate, verdict: dict[str, Any]) -> Version:
 
 
 def _metrics(candidate: Candidate) -> dict[str, Any]:
-    work, result, measures = candidate.work, candidate.result, candidate.measures
-    before = None if work.parent is None else work.parent.metrics
-    per_chunk = chunk_scores.per_chunk(result.answers.by_chunk(), work.chunks, before)
+    result, measures = candidate.result, candidate.measures
     temperature = measures.temperature
     return {
         **result.metrics.to_dict(),
         "prequential_accuracy": result.prequential_accuracy,
-        "per_chunk": per_chunk,
-        **chunk_scores.summary(per_chunk),
+        **chunk_scores.summary(measures.per_chunk),
         "temperature": None if temperature is None else temperature.temperature,
         "agreement": measures.agreement,
     }
@@ -62,24 +58,6 @@ def _unlearning(candidate: Candidate) -> dict[str, Any] | None:
     # a list: the columns of JSON forget the order of an object's members, which is the mask's
     told["layers"] = [{"name": name, "weights": size} for name, size in told.pop("sizes").items()]
     return told
-
-
-def _inputs(work: Work, task: Task) -> dict[str, Any]:
-    """All that the weights depend on, so that they can be made once more."""
-    parent = work.parent
-    return {
-        "config": task.config.to_dict(),
-        "new": _named(work.new),
-        "past": _named(work.past),
-        "parent": parent and {"version": parent.version, "digest": parent.digest},
-    }
-
-
-def _named(chunks: Sequence[Chunk]) -> list[dict[str, str | None]]:
-    """By their ids, and by the digests of what was sent and of the canonical file."""
-    return [
-        {"chunk": chunk.id, "digest": chunk.digest, "file": chunk.file_digest} for chunk in chunks
-    ]
 
 
 def _environment(result: CycleResult) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What serving leaves behind, and what versions can be made again from.
 
-Additive: workers and replicas from before go on beside it. Versions that they make have no inputs
-and no mask, so that they cannot be run again; everything else about them is as of the others.
+Additive: workers and replicas from before go on beside it. Versions that they make have no
+configuration, no mask and no scores, so that they cannot be run again; everything else about them
+is as of the others.
 
 Going down forgets predictions, feedback that joined no chunk yet, reruns and exports, and that
 aliases were deleted; the chunks that came of feedback stay.
@@ -29,6 +30,7 @@ _NAMING = (
     ("versions", "digest"),
     ("versions", "sidecar_digest"),
     ("versions", "mask_digest"),
+    ("versions", "scores_digest"),
 )
 
 
@@ -207,16 +209,19 @@ def upgrade() -> None:
         ),
     )
     for column, kind, rule in (
+        ("accuracy", sa.Float(), "(metrics ->> 'accuracy')::double precision"),
+        ("agreement", sa.Float(), "(metrics -> 'agreement' ->> 'bf16')::double precision"),
         ("judged", sa.Integer(), "(metrics ->> 'images')::integer"),
         ("correct", sa.Integer(), "(metrics ->> 'correct')::integer"),
         ("outcome", sa.Text(), "verdict ->> 'outcome'"),
     ):
         op.add_column("versions", sa.Column(column, kind, sa.Computed(rule, persisted=True)))
     op.add_column("versions", sa.Column("mask_digest", sa.Text(), nullable=True))
+    op.add_column("versions", sa.Column("scores_digest", sa.Text(), nullable=True))
     op.add_column(
         "versions",
         sa.Column(
-            "inputs", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
+            "config", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
         ),
     )
     for table, column in _NAMING:
@@ -228,11 +233,14 @@ def downgrade() -> None:
 
     for table, column in _NAMING:
         op.drop_index(op.f(f"ix_{table}_{column}"), table_name=table)
-    op.drop_column("versions", "inputs")
+    op.drop_column("versions", "config")
+    op.drop_column("versions", "scores_digest")
     op.drop_column("versions", "mask_digest")
     op.drop_column("versions", "outcome")
     op.drop_column("versions", "correct")
     op.drop_column("versions", "judged")
+    op.drop_column("versions", "agreement")
+    op.drop_column("versions", "accuracy")
     op.drop_column("cycles", "settings")
     op.drop_column("streams", "revision")
     op.execute("DELETE FROM alias_moves WHERE to_version IS NULL")

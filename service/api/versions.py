@@ -7,12 +7,12 @@ from collections import defaultdict
 import structlog
 from fastapi import APIRouter, Response
 
-from service.deps import DatabaseDep
+from service.deps import BlobsDep, DatabaseDep
 from service.openapi import refusals
 from service.params import PageSize, PageToken, StreamName, VersionNumber, number_of
 from service.schemas.common import Page, page_of
-from service.schemas.versions import VersionRecord, VersionShape
-from store import aliases, retention, streams, versions
+from service.schemas.versions import InputsShape, VersionRecord, VersionShape
+from store import aliases, lineage, retention, scores, streams, versions
 from store.engine import Session
 from store.errors import Conflict, NotFound
 from store.models import Stream
@@ -41,12 +41,16 @@ def list_versions(
 @router.get(
     "/{version}", responses=refusals(NotFound), summary="One version, with what it was made from"
 )
-def get_version(stream: StreamName, version: VersionNumber, database: DatabaseDep) -> VersionRecord:
+def get_version(
+    stream: StreamName, version: VersionNumber, database: DatabaseDep, blobs: BlobsDep
+) -> VersionRecord:
     with database.begin() as session:
         row = streams.get(session, stream)
         found = versions.get(session, row, version)
         names = _names(session, row)
-    return VersionRecord.whole(found, row, names[version])
+        inputs = InputsShape.of(found, lineage.origin(session, row, found))
+    shown = VersionShape.of(found, row, names[version])
+    return VersionRecord.whole(shown, inputs, scores.read(blobs, found))
 
 
 @router.delete(

@@ -35,7 +35,7 @@ class NodeShape(BaseModel):
             strategy=version.strategy,
             state=version.state,
             aliases=list(node.aliases),
-            accuracy=version.metrics.get("accuracy"),
+            accuracy=version.accuracy,
             outcome=version.outcome,
             promoted=node.promoted,
             reruns=node.reruns,

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 from service.schemas.common import spelled
 from service.schemas.unlearning import MaskShape
 from store.classes import of_version
-from store.models import Stream, Version
+from store.lineage import Origin
+from store.models import Chunk, Json, Stream, Version
 from store.states import VersionState
 
 
@@ -22,12 +23,21 @@ class ChunkInput(BaseModel):
     digest: str = Field(description="Of the payload as it was sent")
     file: str = Field(description="Of the canonical chunk file")
 
+    @classmethod
+    def of(cls, chunk: Chunk) -> ChunkInput:
+        assert chunk.file_digest is not None, "a chunk that was learned has its file"
+        return cls(chunk=chunk.id, digest=spelled(chunk.digest), file=spelled(chunk.file_digest))
+
 
 class ParentInput(BaseModel):
     """The version that a cycle began from."""
 
     version: int
     digest: str = Field(description="Of its weights")
+
+    @classmethod
+    def of(cls, version: Version) -> ParentInput:
+        return cls(version=version.version, digest=spelled(version.digest))
 
 
 class InputsShape(BaseModel):
@@ -42,32 +52,20 @@ class InputsShape(BaseModel):
     config: dict[str, Any] = Field(description="Architecture, classes, recipe, unlearning, replay")
 
     @classmethod
-    def of(cls, version: Version) -> InputsShape | None:
+    def of(cls, version: Version, origin: Origin) -> InputsShape | None:
         """Null: made before this was kept."""
-        kept = version.inputs
-        if kept is None:
+        if version.config is None:
             return None
+        parent = origin.parent
         return cls(
-            new=[_chunk(chunk) for chunk in kept.get("new", ())],
-            past=[_chunk(chunk) for chunk in kept.get("past", ())],
+            new=[ChunkInput.of(chunk) for chunk in origin.new],
+            past=[ChunkInput.of(chunk) for chunk in origin.past],
             replay_digest=(version.replayed or {}).get("sha256"),
-            parent=_parent(kept.get("parent")),
+            parent=parent and ParentInput.of(parent),
             seed=version.environment.get("seed"),
             libraries=version.environment.get("libraries", {}),
-            config=kept.get("config", {}),
+            config=version.config,
         )
-
-
-def _chunk(kept: dict[str, str]) -> ChunkInput:
-    return ChunkInput(
-        chunk=kept["chunk"], digest=spelled(kept["digest"]), file=spelled(kept["file"])
-    )
-
-
-def _parent(kept: dict[str, Any] | None) -> ParentInput | None:
-    if kept is None:
-        return None
-    return ParentInput(version=kept["version"], digest=spelled(kept["digest"]))
 
 
 class VersionShape(BaseModel):
@@ -126,13 +124,18 @@ class VersionShape(BaseModel):
 
 
 class VersionRecord(VersionShape):
-    """A version with what it was made from."""
+    """A version with what it was made from, and in `metrics` with `per_chunk`."""
 
     inputs: InputsShape | None = Field(
         description="What `lure reproduce` starts from; null: made before this was kept"
     )
 
     @classmethod
-    def whole(cls, version: Version, stream: Stream, aliases: Sequence[str]) -> VersionRecord:
-        shown = VersionShape.of(version, stream, aliases)
-        return cls(**dict(shown), inputs=InputsShape.of(version))
+    def whole(
+        cls, shown: VersionShape, inputs: InputsShape | None, scores: Sequence[Json] | None
+    ) -> VersionRecord:
+        """Of what the list shows, with its scores of each chunk, where they were kept."""
+        told = dict(shown)
+        if scores is not None:
+            told["metrics"] = shown.metrics | {"per_chunk": scores}
+        return cls(**told, inputs=inputs)

@@ -35,7 +35,13 @@ class Version(Base):
     strategy: Mapped[str]
     state: Mapped[VersionState] = mapped_column(one_of(VersionState, "version_state"))
     metrics: Mapped[Json]
-    # out of metrics and verdict, which are large: all versions are counted every few seconds
+    # out of metrics and verdict, which are large: these are asked of many versions, and often
+    accuracy: Mapped[float | None] = mapped_column(
+        Computed("(metrics ->> 'accuracy')::double precision", persisted=True)
+    )
+    agreement: Mapped[float | None] = mapped_column(  # of bf16 with fp32; null: not measured
+        Computed("(metrics -> 'agreement' ->> 'bf16')::double precision", persisted=True)
+    )
     judged: Mapped[int | None] = mapped_column(
         Computed("(metrics ->> 'images')::integer", persisted=True)
     )
@@ -47,7 +53,9 @@ class Version(Base):
     unlearning: Mapped[Json | None]
     # packed bits of what was reset; null: none, or not kept then
     mask_digest: Mapped[str | None] = mapped_column(index=True)
-    inputs: Mapped[Json | None]  # what a rerun needs; null: made before this was kept
+    # how it does on each chunk, see `scores`; null: made before this was kept
+    scores_digest: Mapped[str | None] = mapped_column(index=True)
+    config: Mapped[Json | None]  # its cycle's, for reruns; null: made before this was kept
     environment: Mapped[Json]  # seed, threads, precision and versions of libraries
     digest: Mapped[str] = mapped_column(index=True)  # sha256 of the weights
     sidecar_digest: Mapped[str] = mapped_column(index=True)

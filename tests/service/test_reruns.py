@@ -105,7 +105,7 @@ def test_what_cannot_be_run_again_is_refused_with_the_reason(
 ) -> None:
     create_version(plane.database, row)
     told = problem(ask(client, row, 3), 409, "conflict")
-    assert "before versions kept their inputs" in told["detail"]
+    assert "before versions kept their configuration" in told["detail"]
     problem(ask(client, row, 1, json={"method": "scratch"}), 409, "conflict")
     problem(ask(client, row, 9), 404, "not-found")
     [fault] = problem(ask(client, row, json={"method": "magic"}), 422, "invalid")["errors"]

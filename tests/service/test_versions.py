@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import inspect
 
-from store import streams
-from store.models import Stream
+from store import chunks, lineage, scores, serving, streams, versions
+from store.blobs import Blobs
+from store.models import Stream, Version
 from tests.factories import create_version
 from tests.service.conftest import Plane
 from tests.service.control import problem
@@ -40,30 +42,64 @@ def test_a_version_shows_what_it_replayed_and_the_classes_that_it_knows(
 
 
 def test_a_version_shows_what_it_was_made_from(plane: Plane, row: Stream) -> None:
-    chunk = {"chunk": "chk_1", "digest": "aa", "file": "bb"}
-    inputs = {
-        "config": {"architecture": "resnet20s"},
-        "new": [chunk],
-        "past": [],
-        "parent": {"version": 1, "digest": "cc"},
-    }
-    create_version(
+    first = create_version(plane.database, row)
+    second = create_version(
         plane.database,
         row,
-        inputs=inputs,
+        config={"architecture": "resnet20s"},
         replayed={"kind": "full", "images": 40, "sha256": "9f86d0"},
         environment={"seed": 7, "libraries": {"torch": "2.0"}},
     )
-    shown = plane.client.get(f"/v1/streams/{row.name}/versions/1").json()["inputs"]
+    shown = plane.client.get(f"/v1/streams/{row.name}/versions/2").json()["inputs"]
     assert shown == {
-        "new": [{"chunk": "chk_1", "digest": "sha256:aa", "file": "sha256:bb"}],
-        "past": [],
+        "new": [named(plane, second)],
+        "past": [named(plane, first)],
         "replay_digest": "9f86d0",
-        "parent": {"version": 1, "digest": "sha256:cc"},
+        "parent": {"version": 1, "digest": f"sha256:{first.digest}"},
         "seed": 7,
         "libraries": {"torch": "2.0"},
         "config": {"architecture": "resnet20s"},
     }
+
+
+def named(plane: Plane, version: Version) -> dict[str, str]:
+    """The chunk that a version learned, by its id and its digests."""
+    with plane.database.begin() as session:
+        (chunk,) = chunks.by_ids(session, version.chunks)
+    digests = {"digest": f"sha256:{chunk.digest}", "file": f"sha256:{chunk.file_digest}"}
+    return {"chunk": chunk.id, **digests}
+
+
+def test_what_grows_with_every_chunk_is_shown_of_one_version_alone(
+    plane: Plane, row: Stream
+) -> None:
+    entries = [{"chunk": "chk_1", "images": 10, "correct": 9, "accuracy": 0.9}]
+    digest = Blobs(plane.blobs, plane.database).put_bytes(scores.packed(entries))
+    create_version(plane.database, row, config={"classes": ["0", "1"]}, scores_digest=digest)
+    url = f"/v1/streams/{row.name}/versions"
+    (listed,) = plane.client.get(url).json()["items"]
+    assert listed["metrics"] == {"accuracy": 0.9}
+    assert "inputs" not in listed
+    whole = plane.client.get(f"{url}/1").json()
+    assert whole["metrics"] == listed["metrics"] | {"per_chunk": entries}
+
+
+def test_lists_and_replicas_read_no_more_of_a_version_than_they_tell(
+    plane: Plane, row: Stream
+) -> None:
+    agreeing = {"accuracy": 0.9, "agreement": {"bf16": 0.998, "images": 500}}
+    create_version(plane.database, row, config={}, metrics=agreeing)
+    with plane.database.begin() as session:
+        (listed,) = versions.page(session, row, size=10).items
+    with plane.database.begin() as session:
+        (node,) = lineage.newest(session, row, limit=10)
+    assert (listed.accuracy, node.version.accuracy) == (0.9, 0.9)
+    assert "config" in inspect(listed).unloaded
+    assert {"config", "metrics", "verdict"} <= inspect(node.version).unloaded
+    with plane.database.begin() as session:
+        served = {found.name: version for found, version in serving.champions(session)}[row.name]
+    assert served.agreement == 0.998
+    assert {"config", "metrics", "environment"} <= inspect(served).unloaded
 
 
 def test_versions_come_newest_first(plane: Plane, row: Stream) -> None:

@@ -19,7 +19,7 @@ STALE_S = 10.0
 
 @pytest.fixture
 def stream(database: Database) -> Stream:
-    """A stream with two versions that kept their inputs."""
+    """A stream with two versions that kept their configuration."""
     made = create_stream(database)
     for _ in range(2):
         with_inputs(database, made)
@@ -145,8 +145,8 @@ def test_too_many_deaths_or_exceptions_fail_it(database: Database, stream: Strea
 def test_it_is_refused_with_the_reason(database: Database, stream: Stream) -> None:
     assert "nothing to unlearn" in refusal(database, stream, 1, method="warm")
     assert "ask for reproduce" in refusal(database, stream, method="lure")
-    change_version(database, 2, inputs=None)
-    assert "before versions kept their inputs" in refusal(database, stream)
+    change_version(database, 2, config=None)
+    assert "before versions kept their configuration" in refusal(database, stream)
     with pytest.raises(NotFound):
         add(database, stream, 3)
 

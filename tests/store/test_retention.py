@@ -123,6 +123,13 @@ def test_retention_keeps_the_youngest_and_says_the_same_again(
     assert thin(database, stream, 3) == [3]
 
 
+def test_retention_lets_go_of_the_stream_in_between(
+    database: Database, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_AT_ONCE", 2)
+    assert [thin(database, stream, 2) for _ in range(3)] == [[1, 2], [3], []]
+
+
 def test_exports_go_with_the_weights(database: Database, stream: Stream) -> None:
     for number in (2, 3):
         with database.begin() as session:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from store import aliases, events, streams
+from store import aliases, events, lineage, scores, streams
 from store.models import Chunk, Stream, Version
 from tests.digits import digits_zip, images, labels, png
 from tests.worker.conftest import Bench
@@ -123,33 +123,33 @@ def test_a_version_tells_what_it_was_made_from_and_what_became_of_it_all(bench: 
     for _ in made:
         process_next(bench.context, stream.id)
     one, two, three = (bench.version(stream, number) for number in (1, 2, 3))
-    assert_made_from(one, two, three, made)
-    assert_old_chunks_are_remembered(one, two, three, made)
+    assert_made_from(bench, stream, two, three, made)
+    assert_old_chunks_are_remembered(bench, (one, two, three), made)
     assert_unlearning_is_told(bench, two, three)
     assert three.metrics["temperature"] > 0
     assert three.metrics["agreement"] is None  # bf16 gains nothing for so small a model
 
 
-def assert_made_from(one: Version, two: Version, three: Version, made: list[Chunk]) -> None:
-    assert one.inputs is not None
-    assert (one.inputs["past"], one.inputs["parent"], one.mask_digest) == ([], None, None)
-    assert three.inputs is not None
-    named = [
-        {"chunk": chunk.id, "digest": chunk.digest, "file": chunk.file_digest} for chunk in made
-    ]
-    assert (three.inputs["past"], three.inputs["new"]) == (named[:2], named[2:])
-    assert three.inputs["parent"] == {"version": 2, "digest": two.digest}
-    assert three.inputs["config"]["seed"] == three.environment["seed"]
+def assert_made_from(
+    bench: Bench, stream: Stream, two: Version, three: Version, made: list[Chunk]
+) -> None:
+    origin = bench.read(lineage.origin, stream, three)
+    assert [chunk.file_digest for chunk in origin.past] == [c.file_digest for c in made[:2]]
+    assert [chunk.id for chunk in origin.new] == [made[2].id]
+    assert (origin.parent.version, origin.parent.digest) == (2, two.digest)
+    assert three.config is not None
+    assert three.config["seed"] == three.environment["seed"]
 
 
 def assert_old_chunks_are_remembered(
-    one: Version, two: Version, three: Version, made: list[Chunk]
+    bench: Bench, line: tuple[Version, Version, Version], made: list[Chunk]
 ) -> None:
+    one, _, three = line
     assert (one.metrics["forgetting"], one.metrics["backward_transfer"]) == (None, None)
-    entries = three.metrics["per_chunk"]
+    first, second, entries = (scores.read(bench.context.blobs, version) or [] for version in line)
     assert [entry["chunk"] for entry in entries] == [chunk.id for chunk in made]
     assert sum(entry["correct"] for entry in entries) == three.metrics["correct"]
-    before = [version.metrics["per_chunk"][0]["accuracy"] for version in (one, two)]
+    before = [first[0]["accuracy"], second[0]["accuracy"]]
     assert (entries[0]["first"], entries[0]["best"]) == (before[0], max(before))
     assert entries[0]["forgetting"] == max(before) - entries[0]["accuracy"]
     assert entries[2]["best"] is entries[2]["forgetting"] is None

@@ -87,11 +87,11 @@ def test_a_version_is_reproduced_bit_by_bit_and_nothing_comes_of_it(bench: Bench
 def test_weights_that_differ_are_told_with_what_else_does(bench: Bench) -> None:
     stream = taught(bench, chunks=1)
     version = bench.version(stream, 1)
-    assert version.inputs is not None
-    inputs = version.inputs | {"config": version.inputs["config"] | {"seed": 8}}
+    assert version.config is not None
+    config = version.config | {"seed": 8}
     libraries = version.environment["libraries"] | {"lure": "0.0.9", "torch": "1.0"}
     with bench.database.begin() as session:
-        other = {"inputs": inputs, "environment": version.environment | {"libraries": libraries}}
+        other = {"config": config, "environment": version.environment | {"libraries": libraries}}
         session.execute(update(Version).values(**other))
     rerun_id = ask(bench, stream, 1)
     rerun_next(bench.context)

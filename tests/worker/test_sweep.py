@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store import packs, versions
+from store import packs, retention, versions
 from store.models import Stream
 from store.states import VersionState
 from tests.factories import create_version
@@ -19,7 +19,10 @@ def with_weights(bench: Bench, stream: Stream) -> list[int]:
     return [row.version for row in page.items if row.state is VersionState.READY]
 
 
-def test_collection_thins_the_streams_whose_retention_says_so(bench: Bench) -> None:
+def test_collection_thins_the_streams_whose_retention_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_AT_ONCE", 1)  # a transaction each
     thinned = bench.stream("thinned", policies={"retention": {"versions": 2}})
     whole = bench.stream("whole")
     for stream in (thinned, whole):
