@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
@@ -62,7 +63,16 @@ class Library:
         self._resting: dict[Key, Rest] = {}
         self._asking = Threads("ask", _ASKING)
         self._loaders = Threads("load", _LOADERS)
-        self.aliases: dict[tuple[str, str], int] = {}
+        self._aliases: Mapping[tuple[str, str], int] = {}
+        self._learned_at = self._moved_at = -math.inf  # by the monotonic clock
+
+    def learn(self, aliases: Mapping[tuple[str, str], int], *, at: float) -> None:
+        """Where each (stream, alias) pointed at that time, by the monotonic clock, or later."""
+        self._aliases, self._learned_at = aliases, at
+
+    def doubt(self) -> None:
+        """An alias was moved here, which the next look will learn; any thread may tell."""
+        self._moved_at = time.monotonic()
 
     async def find(
         self, stream: str, wanted: str | None, *, as_of: dt.datetime | None = None
@@ -125,13 +135,20 @@ class Library:
         return None if alias == aliases.CHAMPION else await self._resolve(stream, alias)
 
     async def _resolve(self, stream: str, alias: str) -> int:
-        """Where the alias points: by its row, or as last seen while the database is away."""
+        """Where the alias points, as the rows said last.
+
+        They are asked for an alias that is not known, and after a move by this process, so that
+        who made it meets it; it may be answered as last seen while the database is away.
+        """
+        known = self._aliases.get((stream, alias))
+        if known is not None and self._moved_at < self._learned_at:
+            return known
         try:
             return await self._ask(self._alias_row, stream, alias)
         except DatabaseAway:
-            if (stream, alias) not in self.aliases:
+            if known is None:
                 raise
-            return self.aliases[stream, alias]
+            return known
 
     async def _fetch(self, stream: str, number: int | None) -> Served:
         row, version = await self._ask(self._row, stream, number)

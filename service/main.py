@@ -95,7 +95,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as opened:
         bell = Bell(settings)
         opened.callback(bell.close)
-        database = Database(settings, on_events=bell.ring)
+
+        def tell(events: list[str]) -> None:
+            watch.note(events)
+            bell.ring(events)
+
+        database = Database(settings, on_events=tell)
         opened.callback(database.close)
         blobs = Blobs(settings.blobs, database)
         queue = Queue(settings)

@@ -89,8 +89,9 @@ class Swapper:
         Raises:
             DatabaseAway: The rows cannot be read; what is served stays as it is.
         """
+        began = time.monotonic()
         seen = await self._threads.run(self._read, self._slots.pinned())
-        self._library.aliases = seen.aliases
+        self._library.learn(seen.aliases, at=began)
         names = {stream.name for stream, _ in seen.champions}
         for name in self._slots.champions().keys() - names:
             self._slots.drop(name)

@@ -153,6 +153,11 @@ class Watch:
         )
         self.counters.versions.publish()
 
+    def note(self, events: Collection[str]) -> None:
+        """Events of these names were made by this process; any thread may tell."""
+        if _MOVES.intersection(events):
+            self.library.doubt()
+
     def end_streams(self) -> None:
         """End every stream of events: a server that must stop waits for open connections."""
         self.tail.close()
