@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-_PATIENCE_S = 20.0  # after the end, for answers that are on their way
+_PATIENCE_S = 60.0  # after the end, for answers that are on their way
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,15 @@
 """How fast are predictions, beside LitServe, a bare FastAPI endpoint and the bare torch loop?
 
-    python -m benchmarks.serving [--quick] [--clients 1 8 32 128] [--processes 1] [--json]
+    python -m benchmarks.serving [--quick] [--clients 1 8 32 128] [--device cpu] [--json]
 
 The same model and the same image on the same box, one image a request. In each round every server
-gets every load once, in turn, while the others wait; figures are medians over the rounds. LitServe
-batches, at the best settings found (`peers/lit.py`); the service is the real one, on PostgreSQL and
-Redis, with its defaults. `raw` is the torch loop without decoding and without a server.
+gets every load once, in turn, while the others wait; figures are medians over the rounds. The
+service is the real one, on PostgreSQL and Redis, with its defaults. LitServe batches, in each load
+with the best of several settings, which are tried first; it runs twice, with torch's plain module
+and with the graph that the service computes ("runner"), so that what the graph gains can be told
+from what the server gains. `raw` is the fastest torch loop of several, without decoding and without
+a server. How long a load lasts follows from it: before it counts, every client is answered about
+once.
 
 LitServe is of the dependency group "bench": pip install --group bench -c constraints.txt
 """
@@ -13,203 +17,151 @@ LitServe is of the dependency group "bench": pip install --group bench -c constr
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import os
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
-import httpx
-
 from benchmarks.ground import running, service
-from benchmarks.load import Outcome, Wanted, load
-from benchmarks.peers.model import CASES, Case
-from lure.layout import ports
+from benchmarks.load import Outcome
+from benchmarks.peers import table
+from benchmarks.peers.asking import Load, Server
+from benchmarks.peers.best import LARGEST_TRIED, Settings, best
+from benchmarks.peers.model import CASES, GRAPHS, Case
+from benchmarks.peers.raw import Raw, measured
+from benchmarks.peers.table import Figure, Report
+from lure.layout import ports, url
 
-START_S = 120.0
-_BOUNDARY = "----a-boundary-of-the-benchmark"
-
-
-@dataclass(frozen=True)
-class Server:
-    """Something that answers, and how it wants to be asked."""
-
-    name: str
-    root: str
-    protocols: tuple[str, ...]
-
-    def wanted(self, case: Case, protocol: str) -> tuple[str, bytes, dict[str, str]]:
-        """URL, body and headers."""
-        image = case.image()
-        path = f"/v1/streams/{case.name}/predictions" if self.name == "lure" else "/predict"
-        kind = f"image/{case.format.lower()}"
-        if protocol == "json":
-            text = base64.b64encode(image).decode()
-            asked = {"images": [text]} if self.name == "lure" else {"image": text}
-            return self.root + path, json.dumps(asked).encode(), _typed("application/json")
-        if protocol == "oip":
-            return self.root + f"/v2/models/{case.name}/infer", *_oip(image)
-        if self.name == "litserve":
-            return self.root + path, *_form(image)
-        return self.root + path, image, _typed(kind)
+PASS = 1.1  # of the time in which raw computes an image for every client
+TRIED_S = 1.2  # of each of LitServe's settings
 
 
 @dataclass(frozen=True)
-class Figure:
-    """Medians over the rounds."""
+class Plan:
+    """What is measured, and for how long."""
 
-    case: str
-    protocol: str
-    clients: int
-    server: str
-    per_s: float
-    p50_ms: float
-    p99_ms: float
-    failures: int
+    clients: list[int]
+    protocols: list[str]
+    rounds: int
+    seconds: float  # of each load, at least
+    processes: int  # of our API
+    device: str
 
 
-def _typed(kind: str) -> dict[str, str]:
-    return {"Content-Type": kind}
+@dataclass(frozen=True)
+class Asked:
+    """One server under one load."""
+
+    server: Server
+    load: Load
+    settings: Settings | None  # of LitServe
 
 
-def _form(image: bytes) -> tuple[bytes, dict[str, str]]:
-    head = (
-        f"--{_BOUNDARY}\r\nContent-Disposition: form-data;"
-        ' name="image"; filename="a"\r\nContent-Type: application/octet-stream\r\n\r\n'
-    )
-    body = head.encode() + image + f"\r\n--{_BOUNDARY}--\r\n".encode()
-    return body, _typed(f"multipart/form-data; boundary={_BOUNDARY}")
-
-
-def _oip(image: bytes) -> tuple[bytes, dict[str, str]]:
-    """The Open Inference Protocol with its binary extension, both ways."""
-    tensor = len(image).to_bytes(4, "little") + image
-    binary = {"binary_data_size": len(tensor)}
-    given = {"name": "images", "shape": [1], "datatype": "BYTES", "parameters": binary}
-    asked = {"inputs": [given], "parameters": {"binary_data_output": True}}
-    head = json.dumps(asked).encode()
-    headers = {"Inference-Header-Content-Length": str(len(head))}
-    return head + tensor, headers | _typed("application/octet-stream")
-
-
-def _servers(told: argparse.Namespace, case: Case, opened: ExitStack) -> list[Server]:
-    """All of them, started and answering."""
-    env = os.environ | {"OMP_WAIT_POLICY": "passive"}
-    ours, bare, lit = ports(0, count=3)
-    opened.enter_context(service([case], ours, {"LURE_PROCESSES": str(told.processes)}))
-    for module, port in (("bare", bare), ("lit", lit)):
+def start(plan: Plan, case: Case, opened: ExitStack) -> list[Server]:
+    """All servers, each answering."""
+    free = ports(0, count=4)
+    env = {"LURE_PROCESSES": str(plan.processes), "LURE_SERVE_DEVICE": plan.device}
+    started = opened.enter_context(service([case], free[0], env))
+    servers = [Server("lure", url(free[0]), started)]
+    peers = [("litserve", "lit", [graph]) for graph in GRAPHS] + [("fastapi", "bare", [])]
+    for (name, module, graph), port in zip(peers, free[1:], strict=True):
         program = [sys.executable, "-m", f"benchmarks.peers.{module}", case.name, str(port)]
-        opened.enter_context(running(program, port, env))
-    servers = [
-        Server("lure", f"http://127.0.0.1:{ours}", ("json", "binary", "oip")),
-        Server("litserve", f"http://127.0.0.1:{lit}", ("json", "binary")),
-        Server("fastapi", f"http://127.0.0.1:{bare}", ("json", "binary")),
-    ]
+        quiet = os.environ | {"OMP_WAIT_POLICY": "passive"}
+        started = opened.enter_context(running([*program, *graph, plan.device], port, quiet))
+        servers.append(Server(" ".join([name, *graph]), url(port), started))
     for server in servers:
-        _await(server, case)
+        server.wait(case)
     return servers
 
 
-def _await(server: Server, case: Case) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        url, body, headers = server.wanted(case, "json")
-        try:
-            if httpx.post(url, content=body, headers=headers, timeout=30).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    raise SystemExit(f"{server.name} does not answer")
+def loads(plan: Plan, raw_per_s: float) -> list[Load]:
+    """Long enough for every client to be answered in the warm-up, and again."""
+    passes = {clients: PASS * clients / raw_per_s for clients in plan.clients}
+    return [
+        Load(protocol, clients, max(plan.seconds, passes[clients]), max(0.5, passes[clients]))
+        for clients in plan.clients
+        for protocol in plan.protocols
+    ]
 
 
-def _raw(case: Case, seconds: float) -> float:
-    """Images a second of the bare loop."""
-    program = [sys.executable, "-m", "benchmarks.peers.raw", case.name, str(seconds)]
-    return float(subprocess.run(program, capture_output=True, check=True, text=True).stdout)
+def settled(plan: Plan, case: Case, servers: list[Server], raw_per_s: float) -> list[Asked]:
+    """Every load for every server that knows its protocol, LitServe with its best settings."""
+    found: dict[tuple[str, int], Settings] = {}
+    for server in (server for server in servers if server.is_lit):
+        for clients in sorted({min(clients, LARGEST_TRIED) for clients in plan.clients}):
+            passed_s = clients / raw_per_s
+            tried = Load("binary", clients, max(TRIED_S, passed_s), max(0.3, passed_s))
+            found[server.name, clients] = best(server, case, tried, plan.device)
+    return [
+        Asked(server, load, found.get((server.name, min(load.clients, LARGEST_TRIED))))
+        for load in loads(plan, raw_per_s)
+        for server in servers
+        if load.protocol in server.protocols
+    ]
 
 
-def measure(told: argparse.Namespace, case: Case) -> Iterator[Figure]:
+def measure(plan: Plan, case: Case) -> tuple[list[Figure], list[Raw]]:
     """Every load on every server, in turn, as often as told."""
-    found: dict[tuple[str, int, str], list[Outcome]] = {}
-    raw = []
+    raw = [measured(case, 1.0, plan.device)]
+    outcomes: dict[Asked, list[Outcome]] = {}
     with ExitStack() as opened:
-        servers = _servers(told, case, opened)
-        for number in range(told.rounds):
-            raw.append(_raw(case, told.seconds))
-            for clients in told.clients:
-                for protocol in ("json", "binary", "oip"):
-                    # whoever is first in one round is last in the next
-                    for server in servers[:: 1 if number % 2 == 0 else -1]:
-                        if protocol not in server.protocols:
-                            continue
-                        url, body, headers = server.wanted(case, protocol)
-                        wanted = Wanted(url, body, headers, clients, told.seconds)
-                        key = (protocol, clients, server.name)
-                        found.setdefault(key, []).append(load(wanted))
-    yield Figure(case.name, "", 0, "raw", statistics.median(raw), 0.0, 0.0, 0)
-    for (protocol, clients, server), outcomes in found.items():
-        yield Figure(
-            case=case.name,
-            protocol=protocol,
-            clients=clients,
-            server=server,
-            per_s=statistics.median(one.per_s for one in outcomes),
-            p50_ms=statistics.median(one.percentile(50) for one in outcomes),
-            p99_ms=statistics.median(one.percentile(99) for one in outcomes),
-            failures=sum(sum(one.failures.values()) for one in outcomes),
-        )
+        servers = start(plan, case, opened)
+        everything = settled(plan, case, servers, max(one.per_s for one in raw[0]))
+        for number in range(plan.rounds):
+            raw.append(measured(case, 1.0, plan.device))
+            # whoever is first in one round is last in the next
+            for asked in everything[:: 1 if number % 2 == 0 else -1]:
+                if asked.settings is not None:
+                    asked.server.set(asked.settings.batch, asked.settings.timeout_s)
+                outcomes.setdefault(asked, []).append(asked.server.load(case, asked.load))
+    figures = [_figure(case, asked, outcomes[asked]) for asked in everything]
+    return figures, [_median(loops) for loops in zip(*raw, strict=True)]
 
 
-def show(figures: list[Figure]) -> None:
-    """One table: a line for each load, for each server images a second and percentiles."""
-    by_load: dict[tuple[str, str, int], dict[str, Figure]] = {}
-    raw = {one.case: one.per_s for one in figures if one.server == "raw"}
-    for one in figures:
-        if one.server != "raw":
-            by_load.setdefault((one.case, one.protocol, one.clients), {})[one.server] = one
-    print("case   protocol clients |  lure/s  p50  p99 ms | litserve/s  p50  p99 ms |"
-          " fastapi/s  p50  p99 ms | ÷ litserve  p99 ÷  ÷ raw  failures")  # fmt: skip
-    for (case, protocol, clients), servers in by_load.items():
-        ours = servers["lure"]
-        lit = servers.get("litserve") or by_load[case, "binary", clients]["litserve"]
-        cells = " | ".join(_cell(servers.get(name)) for name in ("lure", "litserve", "fastapi"))
-        print(
-            f"{case:6} {protocol:8} {clients:7d} | {cells} | {ours.per_s / lit.per_s:10.2f}"
-            f" {ours.p99_ms / lit.p99_ms:6.2f} {ours.per_s / raw[case]:6.2f}  {ours.failures}"
-        )
-    for case, per_s in raw.items():
-        print(f"raw torch loop, {case}: {per_s:.1f} images/s in batches of {CASES[case].batch}")
+def _median(loops: tuple[Raw, ...]) -> Raw:
+    speed = statistics.median(loop.per_s for loop in loops)
+    return Raw(loops[0].graph, loops[0].batch, speed)
 
 
-def _cell(figure: Figure | None) -> str:
-    if figure is None:
-        return " " * 23
-    return f"{figure.per_s:7.1f} {figure.p50_ms:6.1f} {figure.p99_ms:7.1f}"
+def _figure(case: Case, asked: Asked, outcomes: list[Outcome]) -> Figure:
+    return Figure(
+        case=case.name,
+        protocol=asked.load.protocol,
+        clients=asked.load.clients,
+        server=asked.server.name,
+        settings=str(asked.settings or ""),
+        per_s=statistics.median(one.per_s for one in outcomes),
+        p50_ms=statistics.median(one.percentile(50) for one in outcomes),
+        p99_ms=statistics.median(one.percentile(99) for one in outcomes),
+        failures=sum(sum(one.failures.values()) for one in outcomes),
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 32, 128])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
+    protocols = ("json", "binary", "oip")
+    parser.add_argument("--protocols", nargs="+", choices=protocols, default=["json", "binary"])
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=2.5, help="of each load, at least")
     parser.add_argument("--processes", type=int, default=1, help="of our API")
-    parser.add_argument("--quick", action="store_true", help="one round of 3 s, 1 and 32 clients")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of every server")
+    parser.add_argument("--quick", action="store_true", help="one round of 2 s, 1 and 8 clients")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     told = parser.parse_args()
     if told.quick:
-        told.rounds, told.seconds, told.clients = 1, 3.0, [1, 32]
-    figures = [figure for name in told.cases for figure in measure(told, CASES[name])]
+        told.rounds, told.seconds, told.clients = 1, 2.0, [1, 8]
+    kept = {name: getattr(told, name) for name in Plan.__dataclass_fields__}
+    report = Report({}, {})
+    for name in told.cases:
+        report.figures[name], report.raw[name] = measure(Plan(**kept), CASES[name])
     if told.json:
-        json.dump([asdict(one) for one in figures], sys.stdout, indent=2)
+        json.dump(asdict(report), sys.stdout, indent=2)
     else:
-        show(figures)
+        table.show(report)
 
 
 if __name__ == "__main__":

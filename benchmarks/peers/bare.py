@@ -1,6 +1,6 @@
 """FastAPI and torch and nothing else: one request is one forward pass, in FastAPI's own threads.
 
-python -m benchmarks.peers.bare CASE PORT
+python -m benchmarks.peers.bare CASE PORT DEVICE
 """
 
 from __future__ import annotations
@@ -37,5 +37,6 @@ def create_app(model: Model) -> FastAPI:
 
 
 if __name__ == "__main__":
-    app = create_app(Model(CASES[sys.argv[1]]))
-    uvicorn.run(app, port=int(sys.argv[2]), log_level="warning", access_log=False)
+    case, port, device = sys.argv[1:]
+    app = create_app(Model(CASES[case], "plain", device))
+    uvicorn.run(app, port=int(port), log_level="warning", access_log=False)

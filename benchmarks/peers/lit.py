@@ -1,9 +1,11 @@
 """The same model behind LitServe, batching on.
 
-    python -m benchmarks.peers.lit CASE PORT
+    python -m benchmarks.peers.lit CASE PORT GRAPH DEVICE
 
-Settings as its guide to speed has them (`fast_queue`), and the best of a few tried on two cores:
-one worker, whose torch has both; a batch waits 5 ms. Its binary request is a multipart form.
+Settings as its guide to speed has them (`fast_queue`), one worker, whose torch has all cores. How
+large batches are and how long they wait is told by a request, because its loop reads both anew for
+every batch: so `serving.py` tries several without a start for each. Its binary request is a
+multipart form.
 """
 
 from __future__ import annotations
@@ -18,19 +20,20 @@ from torch import Tensor
 
 from benchmarks.peers.model import CASES, Case, Model, told
 
-BATCH_TIMEOUT_S = 0.005
-
 
 class Api(litserve.LitAPI):
-    def __init__(self, case: Case) -> None:
-        super().__init__(max_batch_size=case.batch, batch_timeout=BATCH_TIMEOUT_S)
-        self._case = case
+    def __init__(self, case: Case, graph: str, device: str) -> None:
+        super().__init__(max_batch_size=max(case.batches(device)))
+        self._case, self._graph, self._device = case, graph, device
 
     def setup(self, device: str) -> None:  # noqa: ARG002  (LitServe's signature)
-        self._model = Model(self._case)
+        self._model = Model(self._case, self._graph, self._device)
 
     def decode_request(self, request) -> npt.NDArray[np.uint8]:  # type: ignore[no-untyped-def]
         # without a type: LitServe would have FastAPI read one from the query
+        if "settings" in request:
+            self.max_batch_size, self.batch_timeout = request["settings"]
+            return np.zeros((self._case.pixels, self._case.pixels, 3), np.uint8)
         image = request["image"]
         encoded = base64.b64decode(image) if isinstance(image, str) else image.file.read()
         return self._model.decode(encoded)
@@ -49,5 +52,7 @@ class Api(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    server = litserve.LitServer(Api(CASES[sys.argv[1]]), accelerator="cpu", fast_queue=True)
-    server.run(port=int(sys.argv[2]), log_level="warning", generate_client_file=False)
+    name, port, graph, device = sys.argv[1:]
+    api = Api(CASES[name], graph, device)
+    server = litserve.LitServer(api, accelerator=device, devices=1, fast_queue=True)
+    server.run(port=int(port), log_level="warning", generate_client_file=False)
