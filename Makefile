@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 TEST_JOBS ?= 2
 export LURE_SHARED ?= $(abspath ../shared)
 
-.PHONY: help setup demo test test-slow check format up smoke bench pins clean
+.PHONY: help setup demo test test-slow check format up smoke bench bench-serve pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,12 @@ smoke: $(READY) ## two chunks against a running service (LURE_URL)
 bench: $(READY) ## the benchmarks; results belong into benchmarks/README.md
 	@$(BIN)/python benchmarks/cycle.py
 	@$(BIN)/python benchmarks/freshness.py
+
+bench-serve: $(READY) ## predictions beside LitServe, under swaps and beside a training: 45 minutes
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
+	@$(BIN)/python -m benchmarks.serving
+	@$(BIN)/python -m benchmarks.swap
+	@$(BIN)/python -m benchmarks.yielding
 
 pins: $(READY) ## print the installed versions, for constraints.txt
 	@$(BIN)/python -m pip freeze --exclude-editable --all | grep -viE '^(nvidia|cuda|triton=)'
