@@ -41,7 +41,7 @@ class Loader:
         self._device = device_of(self._manner.device)
         self._spares = Spares()
 
-    def load(self, stream: str, version: Version) -> Served:
+    def load(self, stream: str, version: Version, pace: Pace | None = None) -> Served:
         """Read, verify and warm up a version; takes a while, and belongs in a thread.
 
         Raises:
@@ -49,7 +49,7 @@ class Loader:
             BlobMissing, OSError: Its bytes are not there.
             BlobDamaged, BadCheckpoint: They do not have their digest, or do not fit together.
         """
-        pace = Pace()
+        pace = pace or Pace()
         sidecar = json.loads(self._blobs.read(version.sidecar_digest))
         if sidecar.get("weights_sha256") != version.digest:
             raise BadCheckpoint(

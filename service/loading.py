@@ -16,6 +16,7 @@ from lure_core.errors import CoreError
 from service.counters import Counters
 from service.errors import Fault, Invalid, ModelAway, NothingServed
 from service.loader import Loader
+from service.pace import Pace
 from service.slot import Served, Slots
 from service.threads import Threads
 from store import aliases, streams, versions
@@ -185,8 +186,10 @@ class Library:
         return row, version
 
     async def _read(self, key: Key, version: Version) -> Served:
+        # before the first champion nobody is answered whom loading could slow down
+        pace = Pace() if self._slots.champions() else Pace(pauses_s=0)
         try:
-            served = await self._loaders.run(self._loader.load, key[0], version)
+            served = await self._loaders.run(self._loader.load, key[0], version, pace)
         except (StoreError, CoreError, OSError) as error:
             raise self._failed(key, error) from error
         except Exception as error:  # of whatever kind, it must not be tried again at once

@@ -10,10 +10,14 @@ _PAUSES_S = 0.4  # in all: a promotion is to be served within a second
 
 
 class Pace:
-    """Takes a breath after each slice of work, three times as long as the slice was."""
+    """Takes a breath after each slice of work, three times as long as the slice was.
 
-    def __init__(self) -> None:
-        self._left_s = _PAUSES_S
+    Args:
+        pauses_s: In all; 0 where there is nobody to give way to.
+    """
+
+    def __init__(self, pauses_s: float = _PAUSES_S) -> None:
+        self._left_s = pauses_s
         self._began = time.monotonic()
 
     def breathe(self) -> None:

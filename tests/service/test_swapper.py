@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
 
 from service.counters import Counters
 from service.loader import Loader
 from service.loading import Library
+from service.pace import Pace
 from service.slot import Served, Slots
 from service.swap import Replica, Swapper
 from service.threads import Threads
@@ -28,9 +33,9 @@ class Watched(Loader):
         super().__init__(blobs)
         self._before = before
 
-    def load(self, stream: str, version: Version) -> Served:
+    def load(self, stream: str, version: Version, pace: Pace | None = None) -> Served:
         self._before(stream)
-        return super().load(stream, version)
+        return super().load(stream, version, pace)
 
 
 @asynccontextmanager
@@ -117,5 +122,27 @@ def test_what_is_no_champion_any_more_when_it_is_loaded_is_not_served(
             gate.set()
             await until(lambda: not swapper.bringing)
             assert slots.champions() == {"digits": 2}
+
+    asyncio.run(scene())
+
+
+def test_loading_gives_way_only_where_somebody_is_answered(
+    database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = digits_stream(database)
+    learned(database, blobs, stream, architecture="mlp")
+    naps: list[float] = []
+    slow = SimpleNamespace(monotonic=itertools.count().__next__, sleep=naps.append)
+    monkeypatch.setattr("service.pace.time", slow)
+
+    async def scene() -> None:
+        async with swapping(database, Loader(blobs)) as (swapper, slots):
+            await swapper.look()
+            await until(lambda: slots.champions() == {"digits": 1})
+            assert sum(naps) == 0
+            await asyncio.to_thread(learned, database, blobs, stream, seed=1, architecture="mlp")
+            await swapper.look()
+            await until(lambda: slots.champions() == {"digits": 2})
+            assert sum(naps) > 0
 
     asyncio.run(scene())
