@@ -30,8 +30,9 @@ def measure(
         judged: What it answered in fp32 (`versions.answers` of the judge images of these chunks).
 
     Returns:
-        `{"bf16": share of equal answers, "images": count}`; None where there is no judge image,
-        and where bf16 is not in the hardware or would gain nothing, by the rule of training.
+        `{"bf16": share of equal answers, "images": count, "device": its type}`; None where there
+        is no judge image, and where bf16 is not in the hardware or would gain nothing, by the rule
+        of training. That rule, and how bf16 rounds, are the device's: it tells nothing of others.
     """
     device = device_of(config.device)
     flops = forward_flops(restore(version), config.input)
@@ -43,4 +44,5 @@ def measure(
     answer_N = np.concatenate(
         [classifier.predict(images[span]).argmax(axis=1) for span in spans(len(images), _AT_ONCE)]
     )
-    return {"bf16": float((answer_N == judged.answer_N).mean()), "images": len(answer_N)}
+    same = float((answer_N == judged.answer_N).mean())
+    return {"bf16": same, "images": len(answer_N), "device": device.type}

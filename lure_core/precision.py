@@ -7,6 +7,7 @@ equal machines must choose alike, or their weights would differ.
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import metadata
@@ -113,7 +114,9 @@ def serving(device: torch.device) -> Precision:
     return Precision(device, bf16=False, channels_last=False)
 
 
-def answering(name: str, *, device: torch.device, agreement: float | None = None) -> Precision:
+def answering(
+    name: str, *, device: torch.device, agreement: Mapping[str, Any] | None = None
+) -> Precision:
     """What a version answers in.
 
     On a CPU always channels last: answering, unlike training, gains by it at every size. With
@@ -132,14 +135,19 @@ def answering(name: str, *, device: torch.device, agreement: float | None = None
     a C++ compiler where the service runs; it was not measured.
 
     Args:
-        name: "fp32", "bf16" or "auto": bf16 where the hardware has it and it agrees with fp32.
+        name: "fp32", "bf16" or "auto": bf16 where the hardware has it and it was seen to agree
+            with fp32 on such a device. There it was measured only if bf16 gains (`choose`).
         device: Where it will run.
-        agreement: Share of judge images with the same top-1 in bf16 and fp32; None: not measured,
-            because bf16 would gain nothing, or could not be had.
+        agreement: As `lure_core.agreement` measured it; None: it did not.
     """
-    agrees = agreement is not None and agreement >= BF16_AGREEMENT
-    bf16 = name == "bf16" or (name == "auto" and agrees and has_bf16(device))
+    bf16 = name == "bf16" or (name == "auto" and has_bf16(device) and _agrees(agreement, device))
     return Precision(device, bf16=bf16, channels_last=device.type == "cpu" or bf16)
+
+
+def _agrees(agreement: Mapping[str, Any] | None, device: torch.device) -> bool:
+    if agreement is None or agreement.get("device") != device.type:
+        return False
+    return bool(agreement["bf16"] >= BF16_AGREEMENT)
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -29,8 +29,8 @@ class Measures:
 
     Attributes:
         temperature: That would calibrate it, by the select images; recorded, not applied.
-        agreement: {bf16, images}: how often it answers in bf16 as in fp32; None where it will not
-            be asked to. See `lure_core.agreement`.
+        agreement: {bf16, images, device}: how often it answers in bf16 as in fp32; None where it
+            will not be asked to. See `lure_core.agreement`.
         overlap: {version, share, by_chance}: how much of what was reset had been reset to make the
             parent too; None where one of the two reset no single weights, or the head has grown.
         per_chunk: How it does on each chunk; see `chunk_scores`.

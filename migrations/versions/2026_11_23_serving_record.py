@@ -210,7 +210,7 @@ def upgrade() -> None:
     )
     for column, kind, rule in (
         ("accuracy", sa.Float(), "(metrics ->> 'accuracy')::double precision"),
-        ("agreement", sa.Float(), "(metrics -> 'agreement' ->> 'bf16')::double precision"),
+        ("agreement", postgresql.JSONB(none_as_null=True), "metrics -> 'agreement'"),
         ("judged", sa.Integer(), "(metrics ->> 'images')::integer"),
         ("correct", sa.Integer(), "(metrics ->> 'correct')::integer"),
         ("outcome", sa.Text(), "verdict ->> 'outcome'"),

@@ -39,8 +39,8 @@ class Version(Base):
     accuracy: Mapped[float | None] = mapped_column(
         Computed("(metrics ->> 'accuracy')::double precision", persisted=True)
     )
-    agreement: Mapped[float | None] = mapped_column(  # of bf16 with fp32; null: not measured
-        Computed("(metrics -> 'agreement' ->> 'bf16')::double precision", persisted=True)
+    agreement: Mapped[Json | None] = mapped_column(  # of bf16 with fp32; null: not measured
+        Computed("metrics -> 'agreement'", persisted=True)
     )
     judged: Mapped[int | None] = mapped_column(
         Computed("(metrics ->> 'images')::integer", persisted=True)

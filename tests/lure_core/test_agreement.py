@@ -23,7 +23,11 @@ def test_it_is_measured_on_the_judge_images(monkeypatch: pytest.MonkeyPatch) -> 
     assert found["images"] == 8
     assert 0.8 <= found["bf16"] <= 1
     judged.answer_N[:] = -1
-    assert agreement.measure(VERSION, parts, CONFIG, judged) == {"bf16": 0.0, "images": 8}
+    assert agreement.measure(VERSION, parts, CONFIG, judged) == {
+        "bf16": 0.0,
+        "images": 8,
+        "device": "cpu",
+    }
 
 
 def test_it_is_not_measured_where_bf16_would_gain_nothing() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -80,18 +82,20 @@ def test_in_bf16_the_answers_are_near() -> None:
 @pytest.mark.parametrize(
     ("name", "agreement", "has", "chosen"),
     [
-        ("auto", 0.995, True, True),
-        ("auto", 0.994, True, False),
+        ("auto", {"bf16": 0.995, "device": "cpu"}, True, True),
+        ("auto", {"bf16": 0.994, "device": "cpu"}, True, False),
+        ("auto", {"bf16": 1.0, "device": "cuda"}, True, False),  # where bf16 always gains
+        ("auto", {"bf16": 1.0}, True, False),  # measured before the device was recorded
         ("auto", None, True, False),
-        ("auto", 1.0, False, False),
-        ("fp32", 1.0, True, False),
+        ("auto", {"bf16": 1.0, "device": "cpu"}, False, False),
+        ("fp32", {"bf16": 1.0, "device": "cpu"}, True, False),
         ("bf16", None, False, True),
     ],
 )
-def test_bf16_is_served_where_it_is_in_the_hardware_and_agrees(
+def test_bf16_is_served_where_it_is_in_the_hardware_and_agreed_on_such_a_device(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
-    agreement: float | None,
+    agreement: dict[str, Any] | None,
     has: bool,
     chosen: bool,
 ) -> None:

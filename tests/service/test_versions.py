@@ -87,8 +87,9 @@ def test_what_grows_with_every_chunk_is_shown_of_one_version_alone(
 def test_lists_and_replicas_read_no_more_of_a_version_than_they_tell(
     plane: Plane, row: Stream
 ) -> None:
-    agreeing = {"accuracy": 0.9, "agreement": {"bf16": 0.998, "images": 500}}
-    create_version(plane.database, row, config={}, metrics=agreeing)
+    agreement = {"bf16": 0.998, "images": 500, "device": "cpu"}
+    metrics = {"accuracy": 0.9, "agreement": agreement}
+    create_version(plane.database, row, config={}, metrics=metrics)
     with plane.database.begin() as session:
         (listed,) = versions.page(session, row, size=10).items
     with plane.database.begin() as session:
@@ -98,7 +99,7 @@ def test_lists_and_replicas_read_no_more_of_a_version_than_they_tell(
     assert {"config", "metrics", "verdict"} <= inspect(node.version).unloaded
     with plane.database.begin() as session:
         served = {found.name: version for found, version in serving.champions(session)}[row.name]
-    assert served.agreement == 0.998
+    assert served.agreement == agreement
     assert {"config", "metrics", "environment"} <= inspect(served).unloaded
 
 
