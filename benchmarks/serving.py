@@ -5,11 +5,11 @@
 The same model and the same image on the same box, one image a request. In each round every server
 gets every load once, in turn, while the others wait; figures are medians over the rounds. The
 service is the real one, on PostgreSQL and Redis, with its defaults. LitServe batches, in each load
-with the best of several settings, which are tried first; it runs twice, with torch's plain module
-and with the graph that the service computes ("runner"), so that what the graph gains can be told
-from what the server gains. `raw` is the fastest torch loop of several, without decoding and without
-a server. How long a load lasts follows from it: before it counts, every client is answered about
-once.
+with the best of several settings (workers, batch, wait), which are tried first. It runs twice, with
+torch's plain module and with the graph that the service computes ("runner"): what the graph gains
+can be told from what the server gains. `raw` is the fastest torch loop of several, without decoding
+and without a server. How long a load lasts follows from it: before it counts, every client is
+answered about once.
 
 LitServe is of the dependency group "bench": pip install --group bench -c constraints.txt
 """
@@ -22,13 +22,13 @@ import os
 import statistics
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 from benchmarks.ground import running, service
 from benchmarks.load import Outcome
 from benchmarks.peers import table
-from benchmarks.peers.asking import Load, Server
-from benchmarks.peers.best import LARGEST_TRIED, Settings, best
+from benchmarks.peers.asking import Load, Place, Server
+from benchmarks.peers.best import LARGEST_TRIED, WORKERS, Settings, best
 from benchmarks.peers.model import CASES, GRAPHS, Case
 from benchmarks.peers.raw import Raw, measured
 from benchmarks.peers.table import Figure, Report
@@ -61,16 +61,21 @@ class Asked:
 
 def start(plan: Plan, case: Case, opened: ExitStack) -> list[Server]:
     """All servers, each answering."""
-    free = ports(0, count=4)
+    quiet = os.environ | {"OMP_WAIT_POLICY": "passive"}
+    free = iter(ports(0, count=2 + len(GRAPHS) * len(WORKERS)))
+
+    def peer(module: str, *told: str) -> Place:
+        port = next(free)
+        program = [sys.executable, "-m", f"benchmarks.peers.{module}", case.name, str(port), *told]
+        return Place(url(port), opened.enter_context(running(program, port, quiet)))
+
     env = {"LURE_PROCESSES": str(plan.processes), "LURE_SERVE_DEVICE": plan.device}
-    started = opened.enter_context(service([case], free[0], env))
-    servers = [Server("lure", url(free[0]), started)]
-    peers = [("litserve", "lit", [graph]) for graph in GRAPHS] + [("fastapi", "bare", [])]
-    for (name, module, graph), port in zip(peers, free[1:], strict=True):
-        program = [sys.executable, "-m", f"benchmarks.peers.{module}", case.name, str(port)]
-        quiet = os.environ | {"OMP_WAIT_POLICY": "passive"}
-        started = opened.enter_context(running([*program, *graph, plan.device], port, quiet))
-        servers.append(Server(" ".join([name, *graph]), url(port), started))
+    port = next(free)
+    ours = Place(url(port), opened.enter_context(service([case], port, env)))
+    servers = [Server("lure", {1: ours}), Server("fastapi", {1: peer("bare", plan.device)})]
+    for graph in GRAPHS:
+        places = {workers: peer("lit", graph, plan.device, str(workers)) for workers in WORKERS}
+        servers.append(Server(f"litserve {graph}", places))
     for server in servers:
         server.wait(case)
     return servers
@@ -88,14 +93,14 @@ def loads(plan: Plan, raw_per_s: float) -> list[Load]:
 
 def settled(plan: Plan, case: Case, servers: list[Server], raw_per_s: float) -> list[Asked]:
     """Every load for every server that knows its protocol, LitServe with its best settings."""
-    found: dict[tuple[str, int], Settings] = {}
-    for server in (server for server in servers if server.is_lit):
-        for clients in sorted({min(clients, LARGEST_TRIED) for clients in plan.clients}):
-            passed_s = clients / raw_per_s
-            tried = Load("binary", clients, max(TRIED_S, passed_s), max(0.3, passed_s))
-            found[server.name, clients] = best(server, case, tried, plan.device)
+    plain = next(server for server in servers if server.name == "litserve plain")
+    found: dict[int, Settings] = {}
+    for clients in sorted({min(clients, LARGEST_TRIED) for clients in plan.clients}):
+        pass_s = clients / raw_per_s
+        tried = Load("binary", clients, max(TRIED_S, pass_s), max(0.3, pass_s))
+        found[clients] = best(plain, case, tried, plan.device)
     return [
-        Asked(server, load, found.get((server.name, min(load.clients, LARGEST_TRIED))))
+        Asked(server, load, found[min(load.clients, LARGEST_TRIED)] if server.is_lit else None)
         for load in loads(plan, raw_per_s)
         for server in servers
         if load.protocol in server.protocols
@@ -114,7 +119,7 @@ def measure(plan: Plan, case: Case) -> tuple[list[Figure], list[Raw]]:
             # whoever is first in one round is last in the next
             for asked in everything[:: 1 if number % 2 == 0 else -1]:
                 if asked.settings is not None:
-                    asked.server.set(asked.settings.batch, asked.settings.timeout_s)
+                    asked.server.set(*astuple(asked.settings))
                 outcomes.setdefault(asked, []).append(asked.server.load(case, asked.load))
     figures = [_figure(case, asked, outcomes[asked]) for asked in everything]
     return figures, [_median(loops) for loops in zip(*raw, strict=True)]

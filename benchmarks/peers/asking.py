@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
 from benchmarks.ground import Program
 from benchmarks.load import Outcome, Wanted, load
 from benchmarks.peers.model import Case
+from lure.waiting import until
 
 START_S = 120.0
 _BOUNDARY = "----a-boundary-of-the-benchmark"
@@ -30,12 +31,28 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Server:
-    """Something that answers. LitServe polls, so that it runs only while it is asked."""
+class Place:
+    """Where a program answers."""
 
-    name: str
     root: str
     program: Program
+
+
+@dataclass(eq=False)
+class Server:
+    """Something that answers. LitServe polls, so that it runs only while it is asked.
+
+    Attributes:
+        places: By the number of its workers.
+    """
+
+    name: str
+    places: Mapping[int, Place]
+    workers: int = 1  # of those that are asked
+
+    @property
+    def root(self) -> str:
+        return self.places[self.workers].root
 
     @property
     def is_lit(self) -> bool:
@@ -51,36 +68,39 @@ class Server:
         with self._awake():
             return load(Wanted(url, body, headers, wanted.clients, wanted.seconds, wanted.warm_s))
 
-    def set(self, batch: int, timeout_s: float) -> None:
+    def set(self, workers: int, batch: int, timeout_s: float) -> None:
         """LitServe's settings, from now on."""
+        self.workers = workers
         with self._awake():
-            told = httpx.post(f"{self.root}/predict", json={"settings": [batch, timeout_s]})
+            settings = {"settings": [batch, timeout_s]}
+            told = httpx.post(f"{self.root}/predict", json=settings, timeout=30)
         told.raise_for_status()
 
     def wait(self, case: Case) -> None:
-        """Until it answers; it stands still afterwards if it would poll."""
+        """Until it answers at all its places; it stands still afterwards if it would poll."""
+        for workers in self.places:
+            self.workers = workers
+            with self._awake():
+                assert until(partial(self._answers, case), timeout_s=START_S), self.name
+
+    def _answers(self, case: Case) -> bool:
         url, body, headers = self._asked(case, "json")
-        gives_up = time.monotonic() + START_S
-        with self._awake():
-            while time.monotonic() < gives_up:
-                try:
-                    if httpx.post(url, content=body, headers=headers, timeout=30).is_success:
-                        return
-                except httpx.TransportError:
-                    pass
-                time.sleep(0.2)
-        raise SystemExit(f"{self.name} does not answer")
+        try:
+            return httpx.post(url, content=body, headers=headers, timeout=30).is_success
+        except httpx.TransportError:
+            return False
 
     @contextmanager
     def _awake(self) -> Iterator[None]:
         if not self.is_lit:
             yield
             return
-        self.program.go_on()
+        program = self.places[self.workers].program
+        program.go_on()
         try:
             yield
         finally:
-            self.program.pause()
+            program.pause()
 
     def _asked(self, case: Case, protocol: str) -> tuple[str, bytes, dict[str, str]]:
         """URL, body and headers."""

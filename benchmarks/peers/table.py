@@ -38,7 +38,7 @@ def show(report: Report) -> None:
         by_load: dict[tuple[str, int], dict[str, Figure]] = {}
         for figure in figures:
             by_load.setdefault((figure.protocol, figure.clients), {})[figure.server] = figure
-        print(f"### {case}: images a second · p50 · p99 ms (LitServe: batch, wait)\n")
+        print(f"### {case}: images a second · p50 · p99 ms (LitServe: workers x batch, wait)\n")
         print("\n".join(_servers(by_load)))
         print("\nlure ÷ each\n")
         print("\n".join(_quotients(by_load, max(loop.per_s for loop in report.raw[case]))))

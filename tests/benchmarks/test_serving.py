@@ -21,8 +21,8 @@ class Lit:
     def __init__(self, fastest: Settings) -> None:
         self._fastest = fastest
 
-    def set(self, batch: int, timeout_s: float) -> None:
-        self._now = Settings(batch, timeout_s)
+    def set(self, workers: int, batch: int, timeout_s: float) -> None:
+        self._now = Settings(workers, batch, timeout_s)
 
     def load(self, case: object, load: Load) -> Outcome:
         return Outcome(load.seconds, [1.0] * (9 if self._now == self._fastest else 3))
@@ -33,7 +33,7 @@ def figure(server: str, per_s: float, *, failures: int = 0) -> Figure:
 
 
 def test_litserve_gets_its_best_settings_for_a_load() -> None:
-    fastest = Settings(8, 0.0)
+    fastest = Settings(2, 8, 0.0)
     load = Load("binary", 8, seconds=1.0, warm_s=0.1)
     assert best(cast(Server, Lit(fastest)), LARGE, load, "cpu") == fastest
 
