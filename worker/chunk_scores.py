@@ -1,13 +1,13 @@
 """How a version does on each chunk, beside the versions that it descends from.
 
 Each version writes down the best and the first accuracy that its lineage had on a chunk, so that
-the next one needs no more than its parent's row. The images are the same for all: an image keeps
+the next one needs no more than its parent's scores. The images are the same for all: an image keeps
 its role for as long as it lives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
@@ -17,21 +17,21 @@ Entry = dict[str, Any]
 
 
 def per_chunk(
-    tallies: Sequence[Tally], chunks: Sequence[str], parent: Mapping[str, Any] | None
+    tallies: Sequence[Tally], chunks: Sequence[str], parent: Sequence[Entry]
 ) -> list[Entry]:
     """An entry a chunk, oldest first.
 
     Args:
         tallies: Of the version's answers to the judge images of each chunk.
         chunks: Their ids.
-        parent: The metrics of the version that it descends from.
+        parent: The entries of the version that it descends from; none where there is none.
 
     Returns:
         Of each "chunk" its "images" and how many are "correct", the "accuracy", that of the "first"
         and of the "best" earlier version of the lineage, and the "forgetting": the best one's less
         this one's. None where there is no image, or no earlier version that was judged on it.
     """
-    before = {entry["chunk"]: entry for entry in (parent or {}).get("per_chunk", ())}
+    before = {entry["chunk"]: entry for entry in parent}
     return [
         _entry(chunk, tally, before.get(chunk))
         for chunk, tally in zip(chunks, tallies, strict=True)

@@ -76,7 +76,7 @@ def _mask(context: Context, version: Version) -> npt.NDArray[np.uint8] | None:
 
 
 def _per_chunk(context: Context, work: Work, result: CycleResult) -> list[Entry]:
-    before = {} if work.parent is None else {"per_chunk": _scores(context, work.parent)}
+    before = [] if work.parent is None else _scores(context, work.parent)
     return chunk_scores.per_chunk(result.answers.by_chunk(), work.chunks, before)
 
 

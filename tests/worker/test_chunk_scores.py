@@ -15,8 +15,7 @@ def lineage(*rows: list[int]) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     for row in rows:
         tallies = [Tally(10, correct) for correct in row]
-        before = {"per_chunk": entries} if entries else None
-        entries = per_chunk(tallies, CHUNKS[: len(row)], before)
+        entries = per_chunk(tallies, CHUNKS[: len(row)], entries)
     return entries
 
 
@@ -38,11 +37,11 @@ def test_means_are_over_the_old_chunks() -> None:
 
 
 def test_a_chunk_without_judge_images_tells_nothing() -> None:
-    (before,) = per_chunk([Tally(0, 0)], CHUNKS[:1], None)
-    old, _ = per_chunk([Tally(0, 0), Tally(10, 9)], CHUNKS[:2], {"per_chunk": [before]})
+    (before,) = per_chunk([Tally(0, 0)], CHUNKS[:1], [])
+    old, _ = per_chunk([Tally(0, 0), Tally(10, 9)], CHUNKS[:2], [before])
     assert (old["accuracy"], old["best"], old["forgetting"]) == (None, None, None)
 
 
-def test_a_parent_from_before_this_was_kept_is_no_error() -> None:
-    (entry,) = per_chunk([Tally(10, 9)], CHUNKS[:1], {"accuracy": 0.9})
+def test_a_parent_whose_scores_are_lost_is_no_error() -> None:
+    (entry,) = per_chunk([Tally(10, 9)], CHUNKS[:1], [])
     assert (entry["accuracy"], entry["best"]) == (0.9, None)
