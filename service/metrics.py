@@ -24,6 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.figures import RowFigures
@@ -51,7 +52,7 @@ def install(app: FastAPI) -> None:
     app.add_middleware(_Counting, registry=registry if alone else None)
     writing = Threads("metrics", 1)
 
-    @app.get("/metrics", tags=["health"], response_class=Response)
+    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Figures in Prometheus's text format, of all processes that share the socket."""
         app.state.watch.show()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.constants import REF_TEMPLATE
+from pydantic import BaseModel
 
 from lure_core.errors import BadArchive
 from service import problems
@@ -15,7 +17,6 @@ from service.errors import (
     EmptyBody,
     Gone,
     Invalid,
-    Kind,
     ModelAway,
     NothingServed,
     Overloaded,
@@ -27,6 +28,7 @@ from service.errors import (
     UnsupportedMediaType,
     WrongDigest,
 )
+from service.headers import sent
 from service.schemas.common import Problem
 from store.errors import (
     AlreadyExists,
@@ -62,6 +64,7 @@ _DETAIL: dict[type[Exception], str] = {
     DiskFull: "too little disk space is left for this upload",
 }
 
+_PROBLEM = {"$ref": REF_TEMPLATE.format(model="Problem")}
 JSON_BODY = (TooSlow, TooLarge, UnsupportedMediaType)  # of every `service.bounded.JsonRoute`
 
 
@@ -70,10 +73,14 @@ def refusals(*errors: type[Exception], **others: dict[str, Any]) -> Responses:
 
     Answers of another kind are named by their status: `_304={"description": …}`.
     """
-    found: Responses = {int(status.strip("_")): told for status, told in others.items()}
+    found: Responses = {int(status.strip("_")): deepcopy(told) for status, told in others.items()}
     for error in (*errors, Invalid, DatabaseAway):
         kind = TABLE[error]
-        response = found.setdefault(int(kind.status), _response(kind))
+        # HTTPStatus.phrase differs between versions of Python
+        response = found.setdefault(int(kind.status), {"description": kind.title})
+        problem = response.setdefault("content", {}).setdefault(
+            problems.MEDIA_TYPE, {"schema": _PROBLEM, "examples": {}}
+        )
         example = {
             "type": f"urn:lure:problem:{kind.slug}",
             "title": kind.title,
@@ -82,15 +89,21 @@ def refusals(*errors: type[Exception], **others: dict[str, Any]) -> Responses:
             "instance": "/v1/streams/digits",
             "trace_id": "0af7651916cd43dd8448eb211c80319c",
         }
-        response["content"][problems.MEDIA_TYPE]["examples"][kind.slug] = {"value": example}
+        problem["examples"][kind.slug] = {"value": example}
+        if kind.retry_after_s is not None:
+            response |= sent("Retry-After")
+        if error is RangeNotSatisfiable:
+            response |= sent("Content-Range")
     return found
 
 
-def _response(kind: Kind) -> dict[str, Any]:
-    schema = {"$ref": REF_TEMPLATE.format(model="Problem")}
+def unready(told: BaseModel) -> dict[str, Any]:
+    """A 503 that is no problem: what a probe is told while something is away."""
     return {
-        "description": kind.title,  # HTTPStatus.phrase differs between versions of Python
-        "content": {problems.MEDIA_TYPE: {"schema": schema, "examples": {}}},
+        "model": type(told),
+        "description": "It cannot be asked at present",
+        "content": {"application/json": {"example": told.model_dump()}},
+        **sent("Retry-After"),
     }
 
 

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from service import errors, holding, idempotency
 from service.bounded import JsonRoute
 from service.deps import DatabaseDep
+from service.headers import sent
 from service.idempotency import KeyDep
 from service.openapi import JSON_BODY, refusals
 from service.params import AliasName, PageSize, PageToken, StreamName, key_of
@@ -28,6 +29,9 @@ from store.models import Alias, Answer, Stream
 router = APIRouter(prefix="/v1/streams/{stream}/aliases", tags=["aliases"], route_class=JsonRoute)
 
 _WHO = "api"  # the key's name, once there are keys
+
+_TAGGED = {"description": "As it is now", **sent("ETag")}
+_MOVED = _TAGGED | sent("ETag", "Location")
 
 PreconditionsDep = Annotated[Preconditions, Depends()]
 
@@ -84,7 +88,11 @@ def list_aliases(stream: StreamName, database: DatabaseDep) -> Page[AliasShape]:
 @router.get(
     "/{alias}",
     response_model=AliasShape,
-    responses=refusals(NotFound, _304={"description": "Unchanged since If-None-Match"}),
+    responses=refusals(
+        NotFound,
+        _200=_TAGGED,
+        _304={"description": "Unchanged since If-None-Match", **sent("ETag")},
+    ),
     summary="One alias, with its ETag",
 )
 def get_alias(
@@ -110,7 +118,8 @@ def get_alias(
         PreconditionFailed,
         errors.PreconditionRequired,
         *JSON_BODY,
-        _201={"model": AliasShape, "description": "The alias is new"},
+        _200=_TAGGED,
+        _201={"model": AliasShape, "description": "The alias is new", **sent("ETag")},
     ),
     summary="Point an alias at a version",
 )
@@ -186,7 +195,7 @@ def get_alias_history(
 @router.post(
     "/{alias}:rollback",
     response_model=AliasShape,
-    responses=refusals(NotFound, Conflict, KeyReused, *JSON_BODY),
+    responses=refusals(NotFound, Conflict, KeyReused, *JSON_BODY, _200=_MOVED),
     summary="Serve the newest older version that was served before, and hold it",
 )
 def rollback_alias(
@@ -208,7 +217,7 @@ def rollback_alias(
 @router.post(
     "/{alias}:release",
     response_model=AliasShape,
-    responses=refusals(NotFound, Conflict, KeyReused, *JSON_BODY),
+    responses=refusals(NotFound, Conflict, KeyReused, *JSON_BODY, _200=_MOVED),
     summary="Let cycles promote again after a rollback or a move by hand",
 )
 def release_alias(

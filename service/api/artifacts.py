@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from service import ranges, waiting
 from service.deps import BlobsDep, DatabaseDep, QueueDep
 from service.errors import Gone, ModelAway, RangeNotSatisfiable
+from service.headers import read, sent
 from service.openapi import refusals
 from service.params import StreamName, VersionNumber
 from service.preconditions import Preconditions, etag
@@ -28,9 +29,25 @@ router = APIRouter(prefix="/v1/streams/{stream}/versions/{version}/artifacts", t
 
 _RETRY_AFTER_S = 5  # an export takes ten seconds and more
 _FILE = {"schema": {"type": "string", "format": "binary"}}
-_BYTES = {"description": "The bytes", "content": {"application/octet-stream": _FILE}}
-_UNCHANGED = {"description": "Unchanged since If-None-Match"}
-_PART = {"description": "The part that Range asks for"}
+_DIGESTS = ("ETag", "Repr-Digest")
+_BYTES = {
+    "description": "The bytes",
+    "content": {"application/octet-stream": _FILE},
+    **sent(*_DIGESTS, "Content-Digest"),
+}
+_UNCHANGED = {"description": "Unchanged since If-None-Match", **sent("ETag")}
+_PART = {
+    "description": "The part that Range asks for",
+    "content": {"application/octet-stream": _FILE, "multipart/byteranges": _FILE},
+    **sent(*_DIGESTS, "Content-Range"),
+}
+_JSON = {"content": {"application/json": {"schema": {"type": "object"}}}}
+_QUEUED = {
+    "model": ArtifactShape,
+    "description": "It is being made; ask again",
+    **sent("Location", "Retry-After"),
+}
+_RANGE = {"parameters": read("Range", "If-Range")}
 
 
 @dataclass(frozen=True)
@@ -124,6 +141,7 @@ def list_artifacts(shelf: ShelfDep) -> list[ArtifactShape]:
         _206=_PART,
         _304=_UNCHANGED,
     ),
+    openapi_extra=_RANGE,
     summary="The weights",
 )
 def get_weights(shelf: ShelfDep) -> Response:
@@ -138,7 +156,15 @@ def get_weights(shelf: ShelfDep) -> Response:
 @router.get(
     "/sidecar",
     response_class=FileResponse,
-    responses=refusals(NotFound, ModelAway, RangeNotSatisfiable, _206=_PART, _304=_UNCHANGED),
+    responses=refusals(
+        NotFound,
+        ModelAway,
+        RangeNotSatisfiable,
+        _200=_BYTES | _JSON,
+        _206=_PART | _JSON,
+        _304=_UNCHANGED,
+    ),
+    openapi_extra=_RANGE,
     summary="Architecture, classes, input and normalisation",
 )
 def get_sidecar(shelf: ShelfDep) -> Response:
@@ -157,10 +183,11 @@ def get_sidecar(shelf: ShelfDep) -> Response:
         ModelAway,
         RangeNotSatisfiable,
         _200=_BYTES,
-        _202={"model": ArtifactShape, "description": "It is being made; ask again"},
+        _202=_QUEUED,
         _206=_PART,
         _304=_UNCHANGED,
     ),
+    openapi_extra=_RANGE,
     summary="The version as an ONNX model",
 )
 async def get_onnx(
@@ -189,7 +216,7 @@ async def get_onnx(
     "/onnx:retry",
     status_code=202,
     response_model=ArtifactShape,
-    responses=refusals(NotFound, Conflict),
+    responses=refusals(NotFound, Conflict, _202=_QUEUED),
     summary="Make a failed ONNX model again",
 )
 def retry_onnx(shelf: ShelfDep, queue: QueueDep) -> JSONResponse:

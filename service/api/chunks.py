@@ -18,6 +18,7 @@ from lure_core.errors import BadArchive
 from service import errors, idempotency, ingest, waiting
 from service.bounded import JsonRoute
 from service.deps import BlobsDep, ChecksDep, DatabaseDep, QueueDep, SettingsDep
+from service.headers import sent
 from service.idempotency import KeyDep
 from service.ingest import Upload
 from service.openapi import refusals
@@ -32,6 +33,7 @@ from store.states import ChunkState
 
 router = APIRouter(prefix="/v1/streams/{stream}/chunks", tags=["chunks"], route_class=JsonRoute)
 
+_FOLLOWED = sent("Location", "Retry-After")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {
     "type": "object",
@@ -79,7 +81,8 @@ class Intake:
         errors.TooLarge,
         errors.TooSlow,
         errors.DiskFull,
-        _200={"model": ChunkShape, "description": "These bytes were here already"},
+        _200={"model": ChunkShape, "description": "These bytes were here already", **_FOLLOWED},
+        _202={"description": "The bytes are safe", **_FOLLOWED},
     ),
     openapi_extra=_BODY,
     summary="Send labelled images",

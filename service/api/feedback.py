@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from service import labels
 from service.bounded import JsonRoute
 from service.deps import AnswersDep, DatabaseDep
+from service.headers import sent
 from service.openapi import JSON_BODY, refusals
 from service.params import StreamName
 from service.schemas.feedback import FeedbackShape, LabelWishes, Reason
@@ -27,13 +28,9 @@ log = structlog.get_logger(__name__)
         Conflict,
         *JSON_BODY,
         _200={
-            "description": "What became of each label",
-            "headers": {
-                "Retry-After": {
-                    "description": "Sent where a record may not be written yet (`not_yet`)",
-                    "schema": {"type": "integer"},
-                }
-            },
+            "description": "What became of each label; with `Retry-After` where a record may not be"
+            " written yet (`not_yet`)",
+            **sent("Retry-After"),
         },
     ),
     summary="Say what predictions should have been",

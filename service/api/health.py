@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from service.deps import WatchDep
+from service.openapi import unready
 
 router = APIRouter(tags=["health"])
 
@@ -36,7 +37,7 @@ async def livez() -> Live:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", responses={503: {"model": Ready, "description": "Champions are loading"}})
+@router.get("/readyz", responses={503: unready(Ready(ready=False, degraded=["models"]))})
 async def readyz(watch: WatchDep, response: Response) -> Ready:
     """Answers 200 once every champion was loaded, also while PostgreSQL or Redis is away."""
     if not watch.ready:

@@ -24,6 +24,7 @@ from service.errors import (
     TooSlow,
     UnsupportedMediaType,
 )
+from service.headers import SIGNATURE, TIMEOUT, read, sent
 from service.oip.answer import Answer, answer_of
 from service.oip.images import Pixels, images_of, weight_bytes
 from service.oip.packing import PLAIN, packing_of, unpack
@@ -32,7 +33,7 @@ from service.oip.statistics import Spans, Statistics
 from service.openapi import refusals
 from service.params import StreamName, VersionOrAlias
 from service.schemas.common import spelled
-from service.schemas.inference import BODY, JSON_LENGTH, InferAnswer
+from service.schemas.inference import BINARY, BODY, JSON_LENGTH, InferAnswer
 from service.settings import ServiceSettings
 from service.slot import Served
 from service.watch import Watch
@@ -42,7 +43,10 @@ router = APIRouter(prefix="/v2", tags=["open inference protocol"], route_class=D
 
 _ROUTE: dict[str, Any] = {
     "response_model": InferAnswer,
-    "openapi_extra": {"requestBody": BODY},
+    "openapi_extra": {
+        "parameters": read(TIMEOUT, JSON_LENGTH, "Content-Encoding"),
+        "requestBody": BODY,
+    },
     "responses": refusals(
         NotFound,
         NothingServed,
@@ -54,6 +58,11 @@ _ROUTE: dict[str, Any] = {
         Overloaded,
         ModelAway,
         TooLate,
+        _200={
+            "description": "The outputs; as bytes where one of them is asked for so",
+            "content": {"application/octet-stream": {"schema": BINARY}},
+            **sent(*SIGNATURE, JSON_LENGTH),
+        },
     ),
 }
 

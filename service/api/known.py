@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from service import holding, invocation, payload
 from service.aside import aside
@@ -29,8 +29,9 @@ from service.errors import (
     TooSlow,
     UnsupportedMediaType,
 )
+from service.headers import SIGNATURE, TIMEOUT, read, sent
 from service.oip.images import Pixels
-from service.openapi import refusals
+from service.openapi import refusals, unready
 from service.params import NAME, POINTED, StreamName, VersionOrAlias
 from service.schemas.aliases import Reason
 from service.schemas.common import spelled
@@ -47,6 +48,11 @@ _WHO = "api"  # the key's name, once there are keys
 _BEST = 5  # classes of an answer in TorchServe's form, as its image classifiers give
 _JSON = "application/json"
 _IMAGE = {"schema": {"type": "string", "format": "binary"}}
+_INSTANCES = {
+    "schema": {"type": "object"},
+    "example": {"instances": [{"b64": "iVBORw0KGgoAAAANSUhEUg…"}]},
+}
+_SIGNED = {"description": "The answers", **sent(*SIGNATURE)}
 _ANY_BODY: dict[str, Any] = {
     "required": True,
     "description": "One image file, whatever its type is said to be; a form with files; or JSON as"
@@ -54,7 +60,7 @@ _ANY_BODY: dict[str, Any] = {
     "content": {
         "image/*": _IMAGE,
         "multipart/form-data": {"schema": {"type": "object"}},
-        _JSON: {"schema": {"type": "object"}},
+        _JSON: _INSTANCES,
     },
 }
 _REFUSALS = (
@@ -69,13 +75,24 @@ _REFUSALS = (
     TooLate,
 )
 
-_UNREADY: dict[int | str, dict[str, Any]] = {503: {"description": "Champions are loading"}}
+Best = dict[str, float]
+_CLASSIFYING: dict[str, Any] = {
+    "response_model": Best | list[Best],
+    "responses": refusals(
+        *_REFUSALS,
+        _200=_SIGNED | {"content": {_JSON: {"example": {"three": 0.93, "eight": 0.04}}}},
+    ),
+    "openapi_extra": {"parameters": read(TIMEOUT), "requestBody": _ANY_BODY},
+}
 
 log = structlog.get_logger(__name__)
 
 
 class Health(BaseModel):
     status: str
+
+
+_UNREADY: dict[int | str, dict[str, Any]] = {503: unready(Health(status="Unhealthy"))}
 
 
 class Scored(BaseModel):
@@ -100,22 +117,23 @@ async def ping(watch: WatchDep, response: Response) -> Health:
     return Health(status="Healthy" if watch.ready else "Unhealthy")
 
 
-@router.get("/version", summary="The service's version, as text")
-async def version() -> Response:
-    return Response(version_of("lure"), media_type="text/plain")
+@router.get("/version", response_class=PlainTextResponse, summary="The service's version, as text")
+async def version() -> str:
+    return version_of("lure")
 
 
 @asked.post(
     "/invocations",
     response_model=Invocation,
-    responses=refusals(*_REFUSALS, UnsupportedMediaType),
+    responses=refusals(*_REFUSALS, UnsupportedMediaType, _200=_SIGNED),
     openapi_extra={
+        "parameters": read(TIMEOUT),
         "requestBody": {
             "required": True,
             "description": "Exactly one of `inputs`, `instances`, `dataframe_split` (one column)"
             " and `dataframe_records`: base64 of image files, or pixels in nested lists",
-            "content": {_JSON: {"schema": {"type": "object"}}},
-        }
+            "content": {_JSON: _INSTANCES},
+        },
     },
     summary="Predict, as MLflow's scoring server is asked",
 )
@@ -145,8 +163,7 @@ async def invoke(
 @asked.put("/predictions/{model}", include_in_schema=False)  # what `curl -T FILE` makes of it
 @asked.post(
     "/predictions/{model}",
-    responses=refusals(*_REFUSALS),
-    openapi_extra={"requestBody": _ANY_BODY},
+    **_CLASSIFYING,
     summary="Predict, as TorchServe is asked",
 )
 async def classify(request: Request, model: StreamName) -> Response:
@@ -157,8 +174,7 @@ async def classify(request: Request, model: StreamName) -> Response:
 @asked.put("/predictions/{model}/{version}", include_in_schema=False)
 @asked.post(
     "/predictions/{model}/{version}",
-    responses=refusals(*_REFUSALS),
-    openapi_extra={"requestBody": _ANY_BODY},
+    **_CLASSIFYING,
     summary="Predict by a version or an `@alias`, as TorchServe is asked",
 )
 async def classify_by_version(
@@ -251,7 +267,7 @@ def _only_stream(watch: Watch) -> str:
     return names[0]
 
 
-def _best(served: Served, row: Sequence[float]) -> dict[str, float]:
+def _best(served: Served, row: Sequence[float]) -> Best:
     best = heapq.nlargest(_BEST, range(len(row)), key=row.__getitem__)
     return {served.classes[k]: row[k] for k in best}
 

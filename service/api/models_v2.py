@@ -5,14 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
 
 from service.bounded import JsonRoute
 from service.deps import DatabaseDep, StatisticsDep, WatchDep
 from service.errors import ModelAway, NothingServed
 from service.oip import metadata
-from service.openapi import refusals
+from service.openapi import JSON_BODY, refusals, unready
 from service.params import StreamName, VersionOrAlias
+from service.schemas.protocol import (
+    IndexEntry,
+    IndexWish,
+    ModelMetadata,
+    ModelReady,
+    Models,
+    ModelStatistics,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
 from store import aliases, catalogue, streams
 from store.errors import Conflict, NotFound
 from store.states import VersionState
@@ -21,40 +31,10 @@ router = APIRouter(prefix="/v2", tags=["open inference protocol"], route_class=J
 
 _MODEL = "/models/{model}"
 _VERSION = "/models/{model}/versions/{version}"
-_UNREADY: dict[str, Any] = {"description": "It cannot be asked at present"}
+_MODEL_UNREADY = unready(ModelReady(name="digits", ready=False))
 
 
-class ServerLive(BaseModel):
-    live: bool = True
-
-
-class ServerReady(ServerLive):
-    ready: bool
-
-
-class ModelReady(BaseModel):
-    name: str
-    ready: bool
-
-
-class Models(BaseModel):
-    models: list[str]
-
-
-class IndexWish(BaseModel):
-    """`ready`: only what can be asked."""
-
-    ready: bool = False
-
-
-class IndexEntry(BaseModel):
-    name: str
-    version: str
-    state: str = Field(description="`READY` or `UNAVAILABLE`")
-    reason: str
-
-
-@router.get("", summary="The server's name, version and extensions")
+@router.get("", response_model=ServerMetadata, summary="The server's name, version and extensions")
 async def get_server_metadata() -> dict[str, Any]:
     return metadata.server()
 
@@ -66,7 +46,11 @@ async def get_server_live() -> ServerLive:
 
 
 @router.head("/health/ready", include_in_schema=False)
-@router.get("/health/ready", responses={503: _UNREADY}, summary="Every model can be asked")
+@router.get(
+    "/health/ready",
+    responses={503: unready(ServerReady(ready=False))},
+    summary="Every model can be asked",
+)
 async def get_server_ready(watch: WatchDep, response: Response) -> ServerReady:
     if not watch.ready:
         response.status_code = 503
@@ -80,13 +64,20 @@ def list_models(database: DatabaseDep) -> Models:
         return Models(models=catalogue.models(session))
 
 
-@router.get("/models/stats", summary="What this process has inferred, by version")
+@router.get(
+    "/models/stats",
+    response_model=ModelStatistics,
+    summary="What this process has inferred, by version",
+)
 async def get_statistics(statistics: StatisticsDep) -> dict[str, Any]:
     return statistics.told()
 
 
 @router.get(
-    _MODEL, responses=refusals(NotFound, NothingServed), summary="A model's inputs and outputs"
+    _MODEL,
+    response_model=ModelMetadata,
+    responses=refusals(NotFound, NothingServed),
+    summary="A model's inputs and outputs",
 )
 def get_model_metadata(model: StreamName, database: DatabaseDep) -> dict[str, Any]:
     with database.begin() as session:
@@ -97,7 +88,12 @@ def get_model_metadata(model: StreamName, database: DatabaseDep) -> dict[str, An
         return metadata.model(stream, champion, catalogue.numbers(session, stream))
 
 
-@router.get(_VERSION, responses=refusals(NotFound), summary="A version's inputs and outputs")
+@router.get(
+    _VERSION,
+    response_model=ModelMetadata,
+    responses=refusals(NotFound),
+    summary="A version's inputs and outputs",
+)
 def get_version_metadata(
     model: StreamName, version: VersionOrAlias, database: DatabaseDep
 ) -> dict[str, Any]:
@@ -109,7 +105,7 @@ def get_version_metadata(
 
 @router.get(
     f"{_MODEL}/ready",
-    responses=refusals(NotFound),
+    responses=refusals(NotFound, _503=_MODEL_UNREADY),
     summary="Whether a model can be asked",
 )
 async def get_model_ready(model: StreamName, watch: WatchDep, response: Response) -> ModelReady:
@@ -118,7 +114,7 @@ async def get_model_ready(model: StreamName, watch: WatchDep, response: Response
 
 @router.get(
     f"{_VERSION}/ready",
-    responses=refusals(NotFound),
+    responses=refusals(NotFound, _503=_MODEL_UNREADY),
     summary="Whether a version can be asked; it is loaded for that",
 )
 async def get_version_ready(
@@ -127,7 +123,12 @@ async def get_version_ready(
     return await _readiness(watch, response, model, version)
 
 
-@router.get(f"{_MODEL}/stats", responses=refusals(NotFound), summary="Of one model")
+@router.get(
+    f"{_MODEL}/stats",
+    response_model=ModelStatistics,
+    responses=refusals(NotFound),
+    summary="Of one model",
+)
 def get_model_statistics(
     model: StreamName, database: DatabaseDep, statistics: StatisticsDep
 ) -> dict[str, Any]:
@@ -136,7 +137,12 @@ def get_model_statistics(
     return statistics.told(model)
 
 
-@router.get(f"{_VERSION}/stats", responses=refusals(NotFound), summary="Of one version")
+@router.get(
+    f"{_VERSION}/stats",
+    response_model=ModelStatistics,
+    responses=refusals(NotFound),
+    summary="Of one version",
+)
 def get_version_statistics(
     model: StreamName, version: VersionOrAlias, database: DatabaseDep, statistics: StatisticsDep
 ) -> dict[str, Any]:
@@ -145,7 +151,9 @@ def get_version_statistics(
     return statistics.told(model, found.version)
 
 
-@router.post("/repository/index", responses=refusals(), summary="Every version, as Triton lists it")
+@router.post(
+    "/repository/index", responses=refusals(*JSON_BODY), summary="Every version, as Triton lists it"
+)
 def list_repository(database: DatabaseDep, wish: IndexWish | None = None) -> list[IndexEntry]:
     with database.begin() as session:
         found = catalogue.entries(session, only_ready=wish is not None and wish.ready)
@@ -167,5 +175,6 @@ async def _readiness(
         await watch.library.find(model, version)
     except (NothingServed, ModelAway, Conflict):
         response.status_code = 503
+        response.headers["retry-after"] = "1"
         return ModelReady(name=model, ready=False)
     return ModelReady(name=model, ready=True)

@@ -23,6 +23,7 @@ from service.errors import (
     TooSlow,
     UnsupportedMediaType,
 )
+from service.headers import SIGNATURE, TIMEOUT, read, sent
 from service.openapi import refusals
 from service.params import POINTED, StreamName
 from service.schemas.common import spelled
@@ -40,7 +41,8 @@ _BODY: dict[str, Any] = {
     "content": {
         "multipart/form-data": {"schema": {"type": "object", "properties": {"images": _FILES}}},
         "application/json": {
-            "schema": {"type": "object", "required": ["images"], "properties": {"images": _TEXTS}}
+            "schema": {"type": "object", "required": ["images"], "properties": {"images": _TEXTS}},
+            "example": {"images": ["iVBORw0KGgoAAAANSUhEUg…"]},
         },
     }
     | {kind: {"schema": {"type": "string", "format": "binary"}} for kind in payload.RAW},
@@ -94,8 +96,9 @@ TopK = Annotated[int, Query(ge=1, le=100, description="Labels for each image")]
         Overloaded,
         ModelAway,
         TooLate,
+        _200={"description": "The answers", **sent(*SIGNATURE)},
     ),
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra={"parameters": read(TIMEOUT), "requestBody": _BODY},
     summary="Predict the labels of images",
 )
 async def predict(

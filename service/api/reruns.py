@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from service import idempotency, waiting
 from service.bounded import JsonRoute
 from service.deps import DatabaseDep, QueueDep
+from service.headers import sent
 from service.idempotency import KeyDep
 from service.openapi import JSON_BODY, refusals
 from service.params import PageSize, PageToken, RerunId, StreamName, VersionNumber, key_of
@@ -45,7 +46,13 @@ class Asking:
     "/versions/{version}:reproduce",
     status_code=202,
     response_model=RerunShape,
-    responses=refusals(NotFound, Conflict, KeyReused, *JSON_BODY),
+    responses=refusals(
+        NotFound,
+        Conflict,
+        KeyReused,
+        *JSON_BODY,
+        _202={"description": "It waits its turn", **sent("Location", "Retry-After")},
+    ),
     summary="Run a version's cycle once more, as it was or with another strategy",
 )
 async def reproduce_version(

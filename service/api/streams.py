@@ -14,6 +14,7 @@ from service import blueprint, idempotency
 from service.bounded import JsonRoute
 from service.deps import DatabaseDep, SettingsDep
 from service.errors import PreconditionRequired
+from service.headers import sent
 from service.idempotency import KeyDep
 from service.openapi import JSON_BODY, refusals
 from service.params import PageSize, PageToken, StreamName, key_of
@@ -29,6 +30,7 @@ from store.settings import StoreSettings
 router = APIRouter(prefix="/v1/streams", tags=["streams"], route_class=JsonRoute)
 
 _SCOPE = "POST /v1/streams"
+_TAGGED = {"description": "As it is now", **sent("ETag")}
 _WHO = "api"  # the key's name, once there are keys
 
 log = structlog.get_logger(__name__)
@@ -38,7 +40,12 @@ log = structlog.get_logger(__name__)
     "",
     status_code=201,
     response_model=StreamShape,
-    responses=refusals(AlreadyExists, KeyReused, *JSON_BODY),
+    responses=refusals(
+        AlreadyExists,
+        KeyReused,
+        *JSON_BODY,
+        _201={"description": "It is made", **sent("ETag", "Location")},
+    ),
     summary="Make a stream",
 )
 def create_stream(
@@ -76,7 +83,7 @@ def list_streams(
     return page_of(page, lambda row: StreamShape.of(row, champions.get(row.id), serving[row.id]))
 
 
-@router.get("/{stream}", responses=refusals(NotFound), summary="One stream")
+@router.get("/{stream}", responses=refusals(NotFound, _200=_TAGGED), summary="One stream")
 def get_stream(
     stream: StreamName, database: DatabaseDep, settings: SettingsDep, response: Response
 ) -> StreamShape:
@@ -90,7 +97,9 @@ def get_stream(
 
 @router.patch(
     "/{stream}",
-    responses=refusals(NotFound, Conflict, PreconditionFailed, PreconditionRequired, *JSON_BODY),
+    responses=refusals(
+        NotFound, Conflict, PreconditionFailed, PreconditionRequired, *JSON_BODY, _200=_TAGGED
+    ),
     summary="Change a stream's recipe or policies",
 )
 def change_stream(

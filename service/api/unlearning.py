@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from service import picture
 from service.deps import BlobsDep, DatabaseDep
+from service.headers import sent
 from service.negotiation import preferred
 from service.openapi import refusals
 from service.params import StreamName, VersionNumber
@@ -61,8 +62,8 @@ def draw_unlearning(stream: StreamName, version: VersionNumber, database: Databa
     response_class=Response,
     responses=refusals(
         NotFound,
-        _200={"description": "The bits", "content": _BITS},
-        _304={"description": "Unchanged since If-None-Match"},
+        _200={"description": "The bits", "content": _BITS, **sent("ETag")},
+        _304={"description": "Unchanged since If-None-Match", **sent("ETag")},
     ),
     summary="Which weights were reset: a bit each, eight to a byte, the first one highest",
 )

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 JSON_LENGTH = "Inference-Header-Content-Length"
+BINARY = {"type": "string", "format": "binary"}
 _TENSOR = {
     "type": "object",
     "required": ["name", "shape", "datatype"],
@@ -47,7 +48,7 @@ BODY: dict[str, Any] = {
                 "outputs": [{"name": "probabilities", "parameters": {"classification": 3}}],
             },
         },
-        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        "application/octet-stream": {"schema": BINARY},
     },
 }  # fmt: skip
 

@@ -31,6 +31,7 @@ from store.models import Stream, Version
 from store.settings import StoreSettings
 from tests.conftest import empty
 from tests.factories import create_stream, create_version
+from tests.service.declared import Declared
 
 CLASSES = tuple("0123456789")
 SPEC = InputSpec(channels=1, height=8, width=8)
@@ -115,7 +116,8 @@ def running(settings: ServiceSettings, *, ready: bool = True) -> Iterator[Runnin
         until(lambda: server.started or not thread.is_alive())
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        with httpx.Client(base_url=url, timeout=30) as client:
+        hooks = {"response": [Declared(app)]}
+        with httpx.Client(base_url=url, timeout=30, event_hooks=hooks) as client:
             if ready:
                 until(lambda: client.get("/readyz").status_code == 200)
             yield Running(app, client, url)

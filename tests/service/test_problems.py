@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +15,10 @@ from tests.digits import digits_zip
 from tests.service.conftest import Plane
 from tests.service.control import problem, push
 from tests.service.serving import running, service_settings
+
+
+def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for item in document["paths"].values() for operation in item.values()]
 
 
 def test_an_unknown_path_is_a_problem(client: httpx.Client) -> None:
@@ -115,23 +120,43 @@ def test_the_document_shows_a_problem_for_every_refusal(client: httpx.Client) ->
     assert document["openapi"].startswith("3.1")
     assert set(document["components"]["schemas"]["Problem"]["required"]) >= {"type", "title"}
     assert "HTTPValidationError" not in document["components"]["schemas"]
-    operations = [
-        operation
-        for path, item in document["paths"].items()
-        for operation in item.values()
-        if path.startswith("/v1/streams")
-    ]
-    for operation in operations:
+    for operation in operations(document):
         for status, response in operation["responses"].items():
             if int(status) >= 400:
-                shown = response["content"]["application/problem+json"]
+                shown = response["content"].get("application/problem+json")
+                if shown is None:  # a probe's answer
+                    assert response["content"]["application/json"]["example"]
+                    continue
                 assert shown["schema"] == {"$ref": "#/components/schemas/Problem"}
                 assert shown["examples"], (operation["operationId"], status)
 
 
+def test_the_document_shows_bodies_answers_and_headers(client: httpx.Client) -> None:
+    for operation in operations(client.get("/openapi.json").json()):
+        name = operation["operationId"]
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        assert body is None or "$ref" in str(body["schema"]) or body["example"], name
+        for status, response in operation["responses"].items():
+            answer = response.get("content", {}).get("application/json", {"schema": "none"})
+            assert answer["schema"], (name, status)
+            assert status != "503" or "Retry-After" in response["headers"], name
+    paths = client.get("/openapi.json").json()["paths"]
+    read = {
+        "/v2/models/{model}/infer": {
+            "X-Request-Timeout-Ms",
+            "Inference-Header-Content-Length",
+            "Content-Encoding",
+        },
+        "/v1/streams/{stream}/versions/{version}/artifacts/onnx": {"Range", "prefer"},
+    }
+    for path, names in read.items():
+        [operation] = paths[path].values()
+        assert names <= {one["name"] for one in operation["parameters"]}
+
+
 def test_operations_have_stable_names(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
-    names = [o["operationId"] for item in document["paths"].values() for o in item.values()]
+    names = [operation["operationId"] for operation in operations(document)]
     assert len(names) == len(set(names))
     assert {
         "create_stream",

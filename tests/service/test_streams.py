@@ -84,10 +84,10 @@ def test_a_recipe_by_name_is_shown_in_full_and_classes_may_be_open(plane: Plane)
 @pytest.mark.parametrize(
     ("body", "pointer", "words"),
     [
-        ({"name": "Digits"}, "/name", "pattern"),
-        ({"name": "-digits"}, "/name", "pattern"),
-        ({"name": "digits\n"}, "/name", "pattern"),
-        ({"name": "d" * 64}, "/name", "pattern"),
+        ({"name": "Digits"}, "/name", "lower-case"),
+        ({"name": "-digits"}, "/name", "lower-case"),
+        ({"name": "digits\n"}, "/name", "lower-case"),
+        ({"name": "d" * 64}, "/name", "lower-case"),
         ({}, "/name", "required"),
         ([], "", "object"),
         ({"name": "x", "recipe": {"a": [[[[[[[1]]]]]]]}}, "/recipe", "deeply"),
