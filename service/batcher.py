@@ -23,6 +23,7 @@ import structlog
 from lure_core.config import InputSpec
 from service.counters import Counters
 from service.slot import Served
+from service.threads import unheard
 
 Pixels = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
@@ -98,6 +99,7 @@ class Batcher:
         """
         assert len(pixels) <= self.at_once(served)
         one = _Waiting(served, pixels, asyncio.get_running_loop().create_future())
+        one.answer.add_done_callback(unheard)
         with self._changed:
             self._queues.setdefault(id(served), deque()).append(one)
             self._changed.notify()

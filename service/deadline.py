@@ -15,6 +15,7 @@ from starlette.types import Message, Receive
 from service.counters import Counters
 from service.errors import ClientGone, Fault, Invalid, TooLate
 from service.settings import ServiceSettings
+from service.threads import unheard
 
 HEADER = "X-Request-Timeout-Ms"
 _CLIENT = "lure.client"  # in a request's scope: who waits for it
@@ -40,6 +41,7 @@ class DeadlineRoute(APIRoute):
             client = _Client(request.receive, asked_s=asked_s, most_s=most_s)
             request.scope[_CLIENT] = client
             work = asyncio.create_task(handler(Request(request.scope, client.receive)))
+            work.add_done_callback(unheard)
             try:
                 async with client.patience:
                     return await asyncio.shield(work)

@@ -7,7 +7,7 @@ import contextvars
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -36,6 +36,7 @@ class Threads:
         await self._free.acquire()
         begun = asyncio.get_running_loop().run_in_executor(self._pool, call)
         begun.add_done_callback(lambda _: self._free.release())
+        begun.add_done_callback(unheard)
         return await (to_its_end(begun) if self._finish else asyncio.shield(begun))
 
     def close(self) -> None:
@@ -50,3 +51,9 @@ async def to_its_end(begun: asyncio.Future[T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([begun])
         raise
+
+
+def unheard(ended: asyncio.Future[Any]) -> None:
+    """An error that came when nobody waited any more; asyncio would complain of it."""
+    if not ended.cancelled():
+        ended.exception()

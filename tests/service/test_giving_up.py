@@ -14,6 +14,7 @@ from service import predict
 from service.counters import Counters
 from service.errors import Overloaded
 from service.predict import Capacity, Predictor
+from service.threads import Threads
 from tests.service.test_batcher import Gated, pixels, play, queued, served
 
 
@@ -92,3 +93,32 @@ def test_pixels_that_nobody_waits_for_leave_their_queue() -> None:
 
     play(scene)
     predictor.close()
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_an_error_of_which_nobody_hears_is_no_line_in_the_log(finish: bool) -> None:
+    begun, gate = threading.Event(), threading.Event()
+    threads = Threads("test", 1, finish=finish)
+    complaints: list[Any] = []
+
+    def fail() -> None:
+        begun.set()
+        assert gate.wait(10)
+        raise OSError("too late for anybody")
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
+        (asked,) = await queued(threads.run(fail))
+        assert await asyncio.to_thread(begun.wait, 10)
+        asked.cancel()
+        await asyncio.wait([asked], timeout=0)
+        gate.set()
+        await asyncio.wait([asked])
+        await threads.run(int)  # when its thread is free again
+        del asked
+        gc.collect()
+        await asyncio.sleep(0)
+
+    play(scene)
+    threads.close()
+    assert complaints == []
