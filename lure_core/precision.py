@@ -45,6 +45,16 @@ oneDNN blocks large fp32 convolutions as it likes, and best from the plain layou
 """
 
 
+ONE_THREAD_BELOW_FLOPS = 200_000_000
+"""Forward cost of one image under which a CPU answers with one thread.
+
+The threads of a pool are woken anew in each of a network's steps, which in a thin one takes longer
+than the step. Answers a second on two AVX2 cores, one image at a time, over HTTP:
+
+    resnet20s   32 px   two threads 112   one 189
+    resnet18   224 px   two threads  29   one  20
+"""
+
 BF16_AGREEMENT = 0.995
 """Share of judge images whose top-1 must be the same in bf16 and fp32 for bf16 to be served."""
 

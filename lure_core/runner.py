@@ -17,6 +17,7 @@ from lure_core.config import InputSpec, Normalisation
 from lure_core.data import normalise
 from lure_core.folding import Breath, fold, go_on
 from lure_core.models.blank import Blank
+from lure_core.models.cost import forward_flops
 from lure_core.precision import Precision
 from lure_core.rng import generator
 
@@ -41,6 +42,9 @@ class Runner:
         shape: What it is built for.
         weights: A version's, with the names that `models.build` gives them.
 
+    Attributes:
+        flops: Of one image's answer.
+
     Raises:
         UnknownArchitecture, ConfigError: There is no such model.
         RuntimeError: The weights are not of that shape.
@@ -51,6 +55,7 @@ class Runner:
         precision = shape.precision
         model = _built(shape)
         model.load_state_dict(weights, strict=True)
+        self.flops = forward_flops(model, shape.input)
         self._folded = fold(model.eval(), _some_images(shape.input))
         self._dtype = torch.bfloat16 if precision.bf16 else torch.float32
         self._module = precision.place(self._folded.module).to(dtype=self._dtype)

@@ -64,7 +64,7 @@ class Batcher:
 
     Args:
         threads: How many batches are computed at once.
-        prepare: Called in each thread when it begins.
+        prepare: Called before each batch, in its thread, with the version that answers.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Batcher:
         counters: Counters,
         *,
         threads: int = 1,
-        prepare: Callable[[], None] = lambda: None,
+        prepare: Callable[[Served], None] = lambda _: None,
     ) -> None:
         self._limits = limits
         self._counters = counters
@@ -117,7 +117,6 @@ class Batcher:
             self._changed.notify_all()
 
     def _work(self) -> None:
-        self._prepare()
         while not self._closing:
             try:
                 self._step()
@@ -169,6 +168,7 @@ class Batcher:
         served, loop = batch[0].served, batch[0].answer.get_loop()
         began = time.monotonic()
         try:
+            self._prepare(served)
             pixels = np.concatenate([one.pixels for one in batch])
             found: Probabilities | Exception = served.classifier.predict(pixels)
         except Exception as error:  # noqa: BLE001  (whatever it is, those who wait must hear of it)

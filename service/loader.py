@@ -78,4 +78,5 @@ class Loader:
             classes=classifier.classes,
             input=classifier.input,
             size_bytes=classifier.runner.size_bytes,
+            flops=classifier.runner.flops,
         )

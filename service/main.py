@@ -36,7 +36,7 @@ from service.batcher import Limits
 from service.loader import Manner
 from service.middleware import Drain, RequestContext
 from service.oip.statistics import Statistics
-from service.predict import Capacity, cores
+from service.predict import Capacity
 from service.queue import Queue
 from service.settings import ServiceSettings
 from service.slot import Room
@@ -138,7 +138,6 @@ def _capacity(settings: ServiceSettings) -> Capacity:
     return Capacity(
         requests=settings.predict_requests,
         held_bytes=settings.predict_held_bytes,
-        cores=max(1, cores() // settings.processes),
         computing=settings.compute_threads,
         batch=Limits(
             images=settings.batch_images,

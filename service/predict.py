@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ import torch
 from lure_core.config import InputSpec
 from lure_core.errors import BadImage
 from lure_core.images import MAX_PIXELS, announced_pixels, decode
+from lure_core.precision import ONE_THREAD_BELOW_FLOPS
 from service.batcher import Batcher, Limits, Pixels, Probabilities, values_of
 from service.counters import Counters
 from service.errors import Fault, Invalid, Overloaded
@@ -36,7 +36,7 @@ class Capacity:
 
     requests: int = 256  # that are computed or wait for it
     held_bytes: int = 256 << 20  # bodies of all these requests, and their pixels
-    cores: int = field(default_factory=cores)  # that are this process's share
+    cores: int = field(default_factory=cores)
     computing: int = 1  # batches at once; they divide the cores
     batch: Limits = field(default_factory=Limits)
 
@@ -49,16 +49,19 @@ class Predictor:
         self._counters = counters
         # a body that is still decoded fills memory, also when nobody wants its images any more
         self.threads = Threads("predict", min(_DECODING, self._capacity.cores), finish=True)
-        # torch has a pool for each of our threads: together they should have the cores once
-        share = max(1, self._capacity.cores // self._capacity.computing)
         self._batcher = Batcher(
             self._capacity.batch,
             counters,
             threads=self._capacity.computing,
-            prepare=partial(torch.set_num_threads, share),
+            prepare=self._take_cores,
         )
         self._left = self._capacity.requests
         self._bytes_left = self._capacity.held_bytes
+
+    def _take_cores(self, served: Served) -> None:
+        """As many as pay for that version; torch has a pool for each of our threads."""
+        share = max(1, self._capacity.cores // self._capacity.computing)
+        torch.set_num_threads(1 if served.flops < ONE_THREAD_BELOW_FLOPS else share)
 
     @property
     def waiting(self) -> int:

@@ -26,6 +26,7 @@ class Served:
     classes: tuple[str, ...]
     input: InputSpec
     size_bytes: int = 0  # of its weights in memory
+    flops: int = 0  # of one image's answer
 
     @property
     def key(self) -> Key:
