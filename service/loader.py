@@ -10,6 +10,7 @@ from lure_core import models
 from lure_core.checkpoint import load_classifier, shape_of
 from lure_core.errors import BadCheckpoint
 from lure_core.precision import answering, device_of
+from service.collecting import spare_what_stays
 from service.pace import Pace
 from service.slot import Served
 from service.spare import Spares
@@ -40,6 +41,7 @@ class Loader:
         self._manner = manner or Manner()
         self._device = device_of(self._manner.device)
         self._spares = Spares()
+        self._first = True  # it brings along what torch loads when it is needed
 
     def load(self, stream: str, version: Version, pace: Pace | None = None) -> Served:
         """Read, verify and warm up a version; takes a while, and belongs in a thread.
@@ -70,6 +72,9 @@ class Loader:
         pace.breathe()
         classifier.warm_up()
         self._spares.follow(classifier)
+        if self._first:
+            self._first = False
+            spare_what_stays()
         return Served(
             stream=stream,
             version=version.version,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
@@ -120,18 +119,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.queue, app.state.watch = queue, watch
         app.state.answers = Answers(database, blobs, watch.recorder)
         app.state.checks = anyio.CapacityLimiter(_CHECKS)
-        _spare_the_collector()
         yield
-
-
-def _spare_the_collector() -> None:
-    """Leave what lives as long as the process out of Python's garbage collections.
-
-    Modules of torch and the routes are some hundred thousand objects: to look through them takes a
-    quarter of a second, in which nobody is answered.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _capacity(settings: ServiceSettings) -> Capacity:
