@@ -4,7 +4,7 @@
 
 The same model and the same image on the same box, one image a request. In each round every server
 gets every load once, in turn, while the others wait; figures are medians over the rounds. The
-service is the real one, on PostgreSQL and Redis, with its defaults. LitServe batches, in each load
+service is the real one, on PostgreSQL and Redis, with a process for each core. LitServe batches, in each load
 with the best of several settings (workers, batch, wait), which are tried first. It runs twice, with
 torch's plain module and with the graph that the service computes ("runner"): what the graph gains
 can be told from what the server gains. `raw` is the fastest torch loop of several, without decoding
@@ -152,7 +152,8 @@ def main() -> None:
     parser.add_argument("--protocols", nargs="+", choices=protocols, default=["json", "binary"])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=2.5, help="of each load, at least")
-    parser.add_argument("--processes", type=int, default=1, help="of our API")
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--processes", type=int, default=cores, help="of our API")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of every server")
     parser.add_argument("--quick", action="store_true", help="one round of 2 s, 1 and 8 clients")
     parser.add_argument("--json", action="store_true", help="print one JSON document")

@@ -312,8 +312,8 @@ def test_seeds_and_methods_can_be_added(tmp_path: Path, monkeypatch: pytest.Monk
     assert {record.run for record in records} == {
         Run(method, seed) for method in ("lure", "warm") for seed in (0, 1)
     }
-    assert same(of(records, Run("lure", 0)), undisturbed())
     assert len(cycles) == (1 + 2) + (1 + 2 + 2)
+    assert same(of(records, Run("lure", 0)), undisturbed())
 
 
 def test_fewer_seeds_give_the_records_of_those(tmp_path: Path) -> None:
