@@ -59,7 +59,7 @@ class ServiceSettings(StoreSettings):
     )
     pinned_bytes: int = Field(1024 * _MIB, ge=0, description="Weights of all these versions")
     compute_threads: int = Field(
-        1, gt=0, description="Batches that each process computes at once; they divide its cores"
+        1, gt=0, description="Batches that each process computes at once; they divide the cores"
     )
     body_timeout_s: float = Field(
         30.0, gt=0, description="Longest time for the body of a prediction or of JSON"
