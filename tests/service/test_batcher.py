@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lure_core.config import InputSpec
 from service.batcher import Batcher, Limits, Pixels, Probabilities
@@ -302,6 +304,29 @@ def test_a_large_request_is_computed_in_parts_and_lets_others_through() -> None:
 
     play(scene)
     predictor.close()
+
+
+@pytest.mark.parametrize(("flops", "threads"), [(10**6, 1), (10**9, 3)])
+def test_a_thin_network_answers_with_one_thread_and_a_large_one_with_its_share(
+    flops: int, threads: int
+) -> None:
+    seen: list[int] = []
+
+    class Counting(Gated):
+        def predict(self, images: Any) -> Probabilities:
+            seen.append(torch.get_num_threads())
+            return super().predict(images)
+
+    model = Counting(1)
+    model.gate.set()
+    predictor = Predictor(Counters(), Capacity(cores=6, computing=2))
+
+    async def scene() -> None:
+        await predictor.pixels(replace(served(model), flops=flops), pixels(1))
+
+    play(scene)
+    predictor.close()
+    assert seen == [threads]
 
 
 def test_more_than_may_wait_are_refused_and_counted() -> None:
