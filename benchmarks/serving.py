@@ -7,9 +7,9 @@ gets every load once, in turn, while the others wait; figures are medians over t
 service is the real one, on PostgreSQL and Redis, with a process for each core. LitServe batches, in
 each load with the best of several settings (workers, batch, wait), which are tried first. It runs
 twice, with torch's plain module and with the graph that the service computes ("runner"): what the
-graph gains can be told from what the server gains. `raw` is the fastest torch loop of several, without decoding
-and without a server. How long a load lasts follows from it: before it counts, every client is
-answered about once.
+graph gains can be told from what the server gains. `raw` is the fastest torch loop of several,
+without decoding and without a server. How long a load lasts follows from it: before it counts,
+every client is answered about once.
 
 LitServe is of the dependency group "bench": pip install --group bench -c constraints.txt
 """

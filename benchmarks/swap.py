@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -190,10 +190,21 @@ def measure(plan: Plan) -> Report:
         service = Service(stack, opened.enter_context(promoter(stack)))
         service.phase(STEADY_S / 2, rate=plan.rate)  # every shape of batch was seen once
         report = Report([], [])
-        while report.swaps < plan.swaps:
-            report.steady.append(service.phase(STEADY_S))
-            report.swapping.append(service.phase(plan.seconds, rate=plan.rate))
+        with suppress(KeyboardInterrupt):  # what was measured until then is told
+            while report.swaps < plan.swaps:
+                pair = service.phase(STEADY_S), service.phase(plan.seconds, rate=plan.rate)
+                report.steady.append(pair[0])
+                report.swapping.append(pair[1])
+                print(*map(row, pair), sep="\n", file=sys.stderr, flush=True)
         return report
+
+
+def row(phase: Phase) -> str:
+    """Of the table, as Markdown."""
+    return (
+        f"| {phase.swaps} | {phase.answers} | {phase.failed} | {phase.p50_ms:.1f}"
+        f" | {phase.p99_ms:.1f} | {phase.cpu_ms:.2f} | {phase.resident_mib:.1f} |"
+    )
 
 
 def show(report: Report) -> None:
@@ -201,11 +212,7 @@ def show(report: Report) -> None:
     print("| swaps | answers | failed | p50 ms | p99 ms | CPU ms an answer | resident MiB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for steady, swapping in zip(report.steady, report.swapping, strict=True):
-        for phase in (steady, swapping):
-            print(
-                f"| {phase.swaps} | {phase.answers} | {phase.failed} | {phase.p50_ms:.1f}"
-                f" | {phase.p99_ms:.1f} | {phase.cpu_ms:.2f} | {phase.resident_mib:.1f} |"
-            )
+        print(row(steady), row(swapping), sep="\n")
     first, last = report.swapping[0], report.swapping[-1]
     median_s, high_s, longest_s = report.promoted_s
     print(f"\n- swaps: **{report.swaps}**, by {REPLICAS} replicas; failed: **{report.failed}**")
