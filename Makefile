@@ -65,8 +65,7 @@ bench: $(READY) ## the benchmarks; results belong into benchmarks/README.md
 	@$(BIN)/python benchmarks/cycle.py
 	@$(BIN)/python benchmarks/freshness.py
 
-bench-serve: $(READY) ## predictions beside LitServe, under swaps and beside a training: 45 minutes
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
+bench-serve: $(READY) ## predictions beside LitServe, under swaps and beside a training: an hour
 	@$(BIN)/python -m benchmarks.serving
 	@$(BIN)/python -m benchmarks.swap
 	@$(BIN)/python -m benchmarks.yielding

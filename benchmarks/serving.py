@@ -11,7 +11,7 @@ graph gains can be told from what the server gains. `raw` is the fastest torch l
 without decoding and without a server. How long a load lasts follows from it: before it counts,
 every client is answered about once.
 
-LitServe is of the dependency group "bench": pip install --group bench -c constraints.txt
+LitServe is of the dependency group "bench", which `make setup` installs too.
 """
 
 from __future__ import annotations

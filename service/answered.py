@@ -100,10 +100,7 @@ class Answers:
         try:
             found, at = self._read(pack.digest), place.index
             return Answered(pack.id, found.labels[at], found.versions[at])
-        except (
-            FileNotFoundError,
-            IndexError,
-        ):  # it expired just now, or has no such place
+        except (FileNotFoundError, IndexError):  # it expired just now, or has no such place
             return absent(place, keep_s)
         except BadPack:
             log.exception("a pack cannot be read", pack=pack.id)

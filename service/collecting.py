@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+from functools import cache
 
 
+@cache
 def spare_what_stays() -> None:
-    """Leave out of them whatever there is by now: it lives as long as the process.
+    """Leave out of them whatever there is when this is first called: it lives as long as we do.
 
     Modules of torch, routes and models are some hundred thousand objects; to look through them
     takes up to a quarter of a second, in which nobody is answered.

@@ -41,7 +41,6 @@ class Loader:
         self._manner = manner or Manner()
         self._device = device_of(self._manner.device)
         self._spares = Spares()
-        self._first = True  # it brings along what torch loads when it is needed
 
     def load(self, stream: str, version: Version, pace: Pace | None = None) -> Served:
         """Read, verify and warm up a version; takes a while, and belongs in a thread.
@@ -72,9 +71,7 @@ class Loader:
         pace.breathe()
         classifier.warm_up()
         self._spares.follow(classifier)
-        if self._first:
-            self._first = False
-            spare_what_stays()
+        spare_what_stays()  # the first model has brought along what torch loads when needed
         return Served(
             stream=stream,
             version=version.version,

@@ -47,6 +47,8 @@ _QUEUED = {
     "description": "It is being made; ask again",
     **sent("Location", "Retry-After"),
 }
+_REFUSALS = (NotFound, Conflict, Gone, ModelAway, RangeNotSatisfiable)
+_ANSWERS = {"_206": _PART, "_304": _UNCHANGED}
 _RANGE = {"parameters": read("Range", "If-Range")}
 
 
@@ -131,16 +133,7 @@ def list_artifacts(shelf: ShelfDep) -> list[ArtifactShape]:
 @router.get(
     "/safetensors",
     response_class=FileResponse,
-    responses=refusals(
-        NotFound,
-        Conflict,
-        Gone,
-        ModelAway,
-        RangeNotSatisfiable,
-        _200=_BYTES,
-        _206=_PART,
-        _304=_UNCHANGED,
-    ),
+    responses=refusals(*_REFUSALS, _200=_BYTES, **_ANSWERS),
     openapi_extra=_RANGE,
     summary="The weights",
 )
@@ -176,17 +169,7 @@ def get_sidecar(shelf: ShelfDep) -> Response:
 @router.get(
     "/onnx",
     response_class=FileResponse,
-    responses=refusals(
-        NotFound,
-        Conflict,
-        Gone,
-        ModelAway,
-        RangeNotSatisfiable,
-        _200=_BYTES,
-        _202=_QUEUED,
-        _206=_PART,
-        _304=_UNCHANGED,
-    ),
+    responses=refusals(*_REFUSALS, _200=_BYTES, _202=_QUEUED, **_ANSWERS),
     openapi_extra=_RANGE,
     summary="The version as an ONNX model",
 )

@@ -2,12 +2,8 @@ from __future__ import annotations
 
 import copy
 
-import pytest
-
-from benchmarks.peers.model import CASES
-
-pytest.importorskip("litserve", reason="of the group bench")
 from benchmarks.peers.lit import Api
+from benchmarks.peers.model import CASES
 
 
 def test_settings_are_those_that_litserves_loop_reads() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -127,3 +128,13 @@ def test_of_many_who_predict_while_versions_are_swapped_each_gets_the_answer_of_
         seen = set().union(*(one.result() for one in asking))
     assert seen == {1, 2, 3}
     assert len(modules) < 12  # one that answers, one pinned, and those that six still asked
+
+
+def test_what_stays_is_left_out_of_garbage_collections_from_the_first_model_on(
+    blobs: Blobs, versions: list[Version]
+) -> None:
+    Loader(blobs).load("digits", versions[0])
+    spared = gc.get_freeze_count()
+    assert spared > 100_000  # torch alone
+    Loader(blobs).load("digits", versions[1])
+    assert gc.get_freeze_count() <= spared  # models that come and go are collected

@@ -65,7 +65,7 @@ class Pairs:
         return self.lost - self.gained > tolerance * self.images + _ROUNDING
 
     def is_lost(self, tolerance: float, confidence: float) -> bool:
-        """Whether it does, and that anything at all is lost cannot be chance."""
+        """Whether more than that was seen to be lost, and it cannot be chance that any was."""
         return self.lost_more_than(tolerance) and self.least_loss(confidence) > 0
 
     def greatest_loss(self, confidence: float) -> float:
