@@ -8,13 +8,21 @@ import pytest
 
 _TELL = """
 import os
-from pathlib import Path
+from tests.worker.test_yielding import niceness_of_session
 from worker.yielding import give_way
 give_way({niceness})
 give_way(0)
-group = Path("/proc/self/autogroup")
-print(os.nice(0), group.read_text().split()[-1] if group.exists() else "none")
+print(os.nice(0), niceness_of_session())
 """
+
+
+def niceness_of_session() -> str:
+    """Of this process's session; `none` where sessions are no groups, as that of a first process.
+
+    Linux then has no such file, or leaves it empty.
+    """
+    group = Path("/proc/self/autogroup")
+    return (group.read_text().split() or ["none"])[-1] if group.exists() else "none"
 
 
 def told(niceness: int, *, own_session: bool) -> list[str]:
@@ -31,4 +39,4 @@ def test_a_process_gives_way_and_does_not_come_back() -> None:
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no groups by session here")
 def test_so_does_its_session_if_that_is_its_own() -> None:
     assert told(7, own_session=True)[1] == "7"
-    assert told(7, own_session=False)[1] == Path("/proc/self/autogroup").read_text().split()[-1]
+    assert told(7, own_session=False)[1] == niceness_of_session()
