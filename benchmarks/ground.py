@@ -24,7 +24,7 @@ from lure.waiting import until
 from lure_core import models
 from lure_core.checkpoint import pack
 from lure_core.config import CycleConfig, Normalisation, Recipe, Unlearn
-from store.admin import migrate
+from store.admin.migrating import migrate
 from store.blobs import Blobs
 from store.engine import Database
 from store.settings import StoreSettings

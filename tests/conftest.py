@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from lure.servers import Postgres, Redis
-from store.admin import migrate
+from store.admin.migrating import migrate
 from store.blobs import Blobs
 from store.bus import Bell
 from store.engine import Database

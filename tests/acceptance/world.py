@@ -22,7 +22,7 @@ from lure.client import Client
 from lure.processes import Child, Spec
 from lure.servers import Postgres, Redis
 from lure.waiting import until
-from store.admin import migrate
+from store.admin.migrating import migrate
 from store.blobs import Blobs
 from store.engine import Database
 from store.settings import StoreSettings

@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 import migrations
-from store.admin import alembic_config
+from store.admin.migrating import alembic_config
 from store.models import Base
 from tests.conftest import Servers
 

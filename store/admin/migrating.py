@@ -1,21 +1,18 @@
-"""What an operator does to the store: `python -m store.admin migrate | gc | check`."""
+"""`migrate`: the database's schema."""
 
 from __future__ import annotations
 
-import argparse
 import logging
-import sys
 import time
+from argparse import Namespace
 from importlib.resources import files
 
 from alembic import command
 from alembic.config import Config
 
-from store import garbage
-from store.blobs import Blobs
+from store.admin.command import Command, Store
 from store.engine import Database
 from store.errors import DatabaseAway
-from store.observe import configure_logging
 from store.settings import StoreSettings
 
 _PATIENCE_S = 60.0
@@ -48,34 +45,9 @@ def migrate(settings: StoreSettings, database: Database) -> None:
     command.upgrade(alembic_config(settings), "head")
 
 
-def main() -> int:
-    """Run one of the commands; the exit status is 0 when all is well."""
-    parser = argparse.ArgumentParser(prog="python -m store.admin", description=__doc__)
-    parser.add_argument(
-        "command",
-        choices=["migrate", "gc", "check"],
-        help="migrate: newest schema; gc: delete what no row names; check: every row has its bytes",
-    )
-    wanted = parser.parse_args().command
-    settings = StoreSettings()
-    configure_logging(settings)
-    database = Database(settings)
-    try:
-        if wanted == "migrate":
-            migrate(settings, database)
-            return 0
-        blobs = Blobs(settings.blobs, database)
-        if wanted == "gc":
-            log.info("deleted %d blobs", garbage.collect(database, blobs))
-            return 0
-        with database.begin() as session:
-            lost = garbage.missing(session, blobs)
-        for digest in lost:
-            log.error("no bytes under sha256:%s", digest)
-        return 1 if lost else 0
-    finally:
-        database.close()
+def _migrate(store: Store, _: Namespace) -> int:
+    migrate(store.settings, store.database)
+    return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+COMMANDS = (Command("migrate", "bring the database to the newest schema", _migrate),)
