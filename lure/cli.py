@@ -16,6 +16,7 @@ from lure.commands import (
     data,
     feedback,
     figures,
+    operating,
     registry,
     reproduce,
     running,
@@ -32,7 +33,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (running, streams, data, feedback, registry, aliases, figures, reproduce):
+_COMMANDS = (
+    running,
+    streams,
+    data,
+    feedback,
+    registry,
+    aliases,
+    figures,
+    reproduce,
+    operating,
+)
+for commands in _COMMANDS:
     app.add_typer(commands.app)
 
 
