@@ -154,6 +154,13 @@ TABLE: dict[type[Exception], Kind] = {
         " whether it did, or send it again with the same Idempotency-Key",
         retry_after_s=2,
     ),
+    store.SchemaOlder: Kind(
+        _S.SERVICE_UNAVAILABLE,
+        "schema-older",
+        "The database's schema is older than this service",
+        detail="the database's schema is older; run the migration: python -m store.admin migrate",
+        retry_after_s=30,
+    ),
     store.BlobMissing: INTERNAL,
     store.BlobDamaged: INTERNAL,
     core.BadArchive: Kind(_S.UNPROCESSABLE_ENTITY, "bad-archive", "The archive is refused"),

@@ -10,6 +10,7 @@ StoreError
 ├── BlobMissing       no bytes under that digest
 ├── BlobDamaged       the bytes do not have their digest
 ├── BadPack           bytes that are no pack of predictions
+├── SchemaOlder       the database has no such table yet; the migration brings it
 └── DatabaseAway      PostgreSQL cannot be reached (a commit may have happened: read, then try)
     └── DatabaseBusy  a lock or a connection was not had in time (try again)
 """
@@ -60,6 +61,10 @@ class BlobDamaged(StoreError):
 
 class BadPack(StoreError):
     """Bytes that are no pack of predictions, or a damaged one."""
+
+
+class SchemaOlder(StoreError):
+    """The database is of the release before, and has no such table yet."""
 
 
 class DatabaseAway(StoreError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from store.errors import SchemaOlder
 from store.models import Base
 
 _seen: set[type[Base]] = set()  # a table that is there stays
@@ -21,3 +22,13 @@ def has(session: Session, model: type[Base]) -> bool:
             return False
         _seen.add(model)
     return True
+
+
+def require(session: Session, model: type[Base]) -> None:
+    """For what makes no sense without the table.
+
+    Raises:
+        SchemaOlder: It is not there yet.
+    """
+    if not has(session, model):
+        raise SchemaOlder(f"there is no table {model.__tablename__} yet; run the migration")
