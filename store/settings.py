@@ -1,11 +1,13 @@
-"""The settings that every process shares, read from `LURE_*` environment variables."""
+"""The settings that every process shares: `LURE_*` environment variables, or files of secrets."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from store.secrets import SecretFiles, checked
 
 
 class StoreSettings(BaseSettings):
@@ -32,6 +34,28 @@ class StoreSettings(BaseSettings):
     )
     log_json: bool = Field(default=True, description="Logs as JSON lines; false for people")
     log_level: str = Field(default="INFO", description="Least level that is logged")
+    secrets_dir: Path | None = Field(
+        None,
+        description="Folder of files that hold settings, each named like its variable in lower"
+        " case (lure_database_url); variables come before files",
+    )
+
+    @field_validator("secrets_dir")
+    @classmethod
+    def _readable(cls, folder: Path | None) -> Path | None:
+        return checked(folder) if folder is not None else None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is said in code, then variables, then files of secrets."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -42,3 +66,11 @@ class StoreSettings(BaseSettings):
     def redis_client_url(self) -> str:
         """The same server in redis-py's spelling; Celery says `redis+socket`, redis-py `unix`."""
         return self.redis_url.replace("redis+socket://", "unix://", 1)
+
+
+def faults(error: ValidationError) -> list[str]:
+    """What is missing or wrong, a line each, by the names of the variables."""
+    return [
+        f"LURE_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+        for fault in error.errors()
+    ]

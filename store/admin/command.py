@@ -33,3 +33,20 @@ class Command:
     help: str
     run: Callable[[Store, Namespace], int]
     options: Callable[[ArgumentParser], None] = lambda _: None
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A word that needs neither settings nor a database.
+
+    Attributes:
+        name: The word.
+        help: A line about it.
+        run: Does it; the exit status, 0 when all is well.
+        options: Adds its own options to its parser.
+    """
+
+    name: str
+    help: str
+    run: Callable[[Namespace], int]
+    options: Callable[[ArgumentParser], None] = lambda _: None
