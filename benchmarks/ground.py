@@ -75,7 +75,8 @@ def service(cases: Iterable[Case], port: int, env: Mapping[str, str]) -> Iterato
                 _publish(case, database, Blobs(settings.blobs, database))
             database.close()
             told = {
-                f"LURE_{key}".upper(): str(value) for key, value in settings.model_dump().items()
+                f"LURE_{key}".upper(): str(value)
+                for key, value in settings.model_dump(exclude_none=True).items()
             }
             environment = os.environ | told | {"LURE_PORT": str(port), "LURE_LOG_LEVEL": "ERROR"}
             program = [sys.executable, "-m", "service"]

@@ -87,7 +87,7 @@ class Processes:
         assert place.child.stdin is not None
         place.child.stdin.close()
         mark_process_dead(place.number, self._folder.name)  # type: ignore[no-untyped-call]
-        log.error("a process died", pid=place.child.pid, exit_code=place.child.returncode)
+        log.error("a process died", child=place.child.pid, exit_code=place.child.returncode)
 
     def _end(self) -> None:
         """Ask all to end, and wait as long as they may take."""
@@ -99,14 +99,14 @@ class Processes:
             try:
                 child.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.error("a process did not end in time", pid=child.pid)
+                log.error("a process did not end in time", child=child.pid)
                 child.kill()
                 child.wait()
 
 
 def run(settings: ServiceSettings) -> int:
     """Serve with as many processes as the settings say, until SIGINT or SIGTERM."""
-    configure_logging(settings)
+    configure_logging(settings, "api-main")
     stopping = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stopping.set())

@@ -22,6 +22,7 @@ from service import sharing
 from service.main import create_app
 from service.server import Server
 from service.settings import ServiceSettings
+from store import tracing
 from store.observe import configure_logging
 
 _KEEP_ALIVE_S = 75  # far beyond the 5 s after which common clients drop an idle connection
@@ -30,7 +31,8 @@ _KEEP_ALIVE_S = 75  # far beyond the 5 s after which common clients drop an idle
 def serve(settings: ServiceSettings, listening: socket.socket | None = None) -> int:
     """Serve, at that socket or at one of its own; 1 if it could not be opened."""
     sharing.install()
-    configure_logging(settings)
+    configure_logging(settings, "api")
+    tracing.install(settings, "lure-api")
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, _leave)  # uvicorn puts its own over it, and calls it when all is closed
     config = uvicorn.Config(
@@ -54,6 +56,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
     Nor for the interpreter to take PyTorch apart, which takes seconds on a busy machine.
     """
+    tracing.close()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -34,6 +34,18 @@ class StoreSettings(BaseSettings):
     )
     log_json: bool = Field(default=True, description="Logs as JSON lines; false for people")
     log_level: str = Field(default="INFO", description="Least level that is logged")
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://\S+$",
+        description="OpenTelemetry collector, OTLP over HTTP, such as http://collector:4318; unset:"
+        " no spans are recorded",
+    )
+
+    webhook_private: bool = Field(
+        default=False,
+        description="Webhooks may call loopback and private addresses; safe only where whoever may"
+        " make webhooks may reach all that the workers reach",
+    )
     secrets_dir: Path | None = Field(
         None,
         description="Folder of files that hold settings, each named like its variable in lower"

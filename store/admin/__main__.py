@@ -8,7 +8,7 @@ import sys
 
 from pydantic import ValidationError
 
-from store.admin import initialising, migrating, tidying
+from store.admin import backup, initialising, migrating, tidying
 from store.admin.command import Command, Plain, Store
 from store.engine import Database
 from store.observe import configure_logging
@@ -17,6 +17,7 @@ from store.settings import StoreSettings, faults
 _COMMANDS: tuple[Command | Plain, ...] = (
     *initialising.COMMANDS,
     *migrating.COMMANDS,
+    *backup.COMMANDS,
     *tidying.COMMANDS,
 )
 
@@ -39,7 +40,7 @@ def main() -> int:
     except ValidationError as error:
         sys.stderr.write("\n".join([*faults(error), ""]))
         return 2
-    configure_logging(settings)
+    configure_logging(settings, "admin")
     return _in_store(settings, command, wanted)
 
 

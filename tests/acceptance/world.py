@@ -65,7 +65,7 @@ class World:
 
     def environment(self, failpoint: str | None, **more: str) -> dict[str, str]:
         env = {name: value for name, value in os.environ.items() if not name.startswith("LURE_")}
-        for name, value in self.settings.model_dump(mode="json").items():
+        for name, value in self.settings.model_dump(mode="json", exclude_none=True).items():
             env[f"LURE_{name.upper()}"] = str(value)
         env["LURE_FAILPOINT"] = f"@{self.trap}" if failpoint is None else failpoint
         return env | more

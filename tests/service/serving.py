@@ -162,7 +162,10 @@ def free_port() -> int:
 def process(settings: StoreSettings, **changes: Any) -> Iterator[Process]:
     """`python -m service` until the block ends; ready when it begins."""
     told = service_settings(settings, port=free_port(), **changes)
-    environment = {f"LURE_{name}".upper(): str(value) for name, value in told.model_dump().items()}
+    environment = {
+        f"LURE_{name}".upper(): str(value)
+        for name, value in told.model_dump(exclude_none=True).items()
+    }
     child = subprocess.Popen([sys.executable, "-m", "service"], env=os.environ | environment)
     url = f"http://127.0.0.1:{told.port}"
     try:

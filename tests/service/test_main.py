@@ -32,7 +32,10 @@ def environment(**names: str) -> dict[str, str]:
 @contextmanager
 def process(settings: StoreSettings, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """`python -m service`, and where it answers."""
-    named = {f"LURE_{k.upper()}": str(v) for k, v in settings.model_dump(mode="json").items()}
+    named = {
+        f"LURE_{k.upper()}": str(v)
+        for k, v in settings.model_dump(mode="json", exclude_none=True).items()
+    }
     with log.open("wb") as stderr:
         child = subprocess.Popen(
             [sys.executable, "-m", "service"],
