@@ -24,6 +24,7 @@ from lure_core.config import InputSpec
 from service.counters import Counters
 from service.slot import Served
 from service.threads import unheard
+from store import tracing
 
 Pixels = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
@@ -57,6 +58,7 @@ class _Waiting:
     pixels: Pixels
     answer: asyncio.Future[Probabilities]
     since: float = field(default_factory=time.monotonic)
+    trail: str | None = field(default_factory=tracing.current)  # None unless its client traces it
 
 
 class Batcher:
@@ -179,6 +181,23 @@ class Batcher:
         self._counters.computed(served, sum(len(one.pixels) for one in batch), seconds)
         for one in batch:
             self._counters.waited(began - one.since)
+            if one.trail is not None:
+                _trace(one, began, began + seconds, images=sum(len(each.pixels) for each in batch))
+
+
+def _trace(one: _Waiting, began: float, ended: float, *, images: int) -> None:
+    """Where the time of a request went that its client traces."""
+    assert one.trail is not None
+    tracing.record("predict.queue", one.trail, began=one.since, ended=began)
+    tracing.record(
+        "predict.compute",
+        one.trail,
+        began=began,
+        ended=ended,
+        stream=one.served.stream,
+        version=one.served.version,
+        batch_images=images,
+    )
 
 
 def _settle(batch: list[_Waiting], found: Probabilities | Exception) -> None:

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import re
 import time
+from http import HTTPStatus
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
+from store import tracing
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_SUBJECT = re.compile(r"@?[A-Za-z0-9_-]{1,64}(?=:|$)")
+_SUBJECTS = {  # what stands before a name in a path, and what the name is called in the log
+    "streams": "stream",
+    "models": "stream",
+    "predictions": "stream",
+    "chunks": "chunk",
+    "cycles": "cycle",
+    "versions": "version",
+    "reruns": "rerun",
+    "webhooks": "webhook",
+}
+_ABOUT = ("/v1/", "/v2/models/", "/predictions/", "/models/")
+_CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
 
 log = structlog.get_logger(__name__)
 
 
 class RequestContext:
-    """Binds request and trace id to the log, answers them, and turns failures into problems."""
+    """Binds the request's ids to the log, answers them, and turns failures into problems."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -29,11 +45,30 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        names = _names(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        names = _names(headers)
+        if not tracing.is_on() or not _is_traced(scope, headers):
+            await self._answer(scope, receive, send, names)
+            return
+        told = headers.get("traceparent")
+        method = scope["method"]
+        with tracing.trace(method, parent=told, serves=True, **_http(scope)) as span:
+            names["traceparent"] = span.traceparent or names["traceparent"]
+            status = await self._answer(scope, receive, send, names)
+            span.rename(f"{method} {_route(scope)}")
+            span.set(**{"http.route": _route(scope), "http.response.status_code": status})
+            if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                span.fail(str(status or "no answer"))
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, names: dict[str, str]
+    ) -> int | None:
+        """The answer's status; None: it was not even begun."""
+        scope["traceparent"] = names["traceparent"]
         scope["trace_id"] = names["traceparent"].split("-")[1]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(
-            request_id=names["x-request-id"], trace_id=scope["trace_id"]
+            request_id=names["x-request-id"], trace_id=scope["trace_id"], **_subjects(scope["path"])
         )
         status: int | None = None
 
@@ -55,6 +90,39 @@ class RequestContext:
         finally:
             _tell(scope, status, time.monotonic() - began)
             structlog.contextvars.clear_contextvars()
+        return status
+
+
+def _is_traced(scope: Scope, headers: Headers) -> bool:
+    """What the client traces; beside that, what changes something and is no prediction."""
+    told = headers.get("traceparent")
+    if told is not None and _TRACEPARENT.fullmatch(told):
+        return tracing.is_sampled(told)
+    path = scope["path"]
+    changes = scope["method"] in _CHANGING and path.startswith("/v1/")
+    return changes and not path.endswith("/predictions")
+
+
+def _http(scope: Scope) -> dict[str, str]:
+    return {"http.request.method": scope["method"], "url.path": scope["path"]}
+
+
+def _route(scope: Scope) -> str:
+    """The template, such as `/v1/streams/{stream}`: names are to be few."""
+    return getattr(scope.get("route"), "path", None) or "none"
+
+
+def _subjects(path: str) -> dict[str, str]:
+    """What the path is about, by the names that lines of the workers use."""
+    if not path.startswith(_ABOUT):
+        return {}
+    steps = path.split("/")
+    found: dict[str, str] = {}
+    for kind, name in itertools.pairwise(steps):
+        key = _SUBJECTS.get(kind)
+        if key is not None and (named := _SUBJECT.match(name)):
+            found.setdefault(key, named[0])
+    return found
 
 
 def _names(headers: Headers) -> dict[str, str]:

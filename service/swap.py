@@ -13,7 +13,7 @@ from service.errors import ModelAway
 from service.loading import Library
 from service.slot import Slots
 from service.threads import Threads
-from store import replicas, serving
+from store import replicas, serving, traces, tracing
 from store.engine import Database
 from store.errors import DatabaseAway
 from store.models import Stream, Version
@@ -31,12 +31,14 @@ class Seen:
         aliases: Where each points.
         reported: What they think that we serve.
         withdrawn: Of what is pinned, what must not be served any more.
+        trails: The traceparents of cycles whose versions are to be served for the first time.
     """
 
     champions: list[tuple[Stream, Version]]
     aliases: dict[tuple[str, str], int]
     reported: dict[int, int]
     withdrawn: set[Key]
+    trails: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class Swapper:
             DatabaseAway: The rows cannot be read; what is served stays as it is.
         """
         began = time.monotonic()
-        seen = await self._threads.run(self._read, self._slots.pinned())
+        here = set(self._slots.champions().items())
+        seen = await self._threads.run(self._read, self._slots.pinned(), here)
         self._library.learn(seen.aliases, at=began)
         names = {stream.name for stream, _ in seen.champions}
         for name in self._slots.champions().keys() - names:
@@ -116,36 +119,56 @@ class Swapper:
 
     async def _bring(self, stream: Stream, version: Version, seen: Seen) -> None:
         """Have it in the slot and reported; what fails is tried again at the next look."""
+        trail = seen.trails.get(version.cycle_id)
+        named = {} if trail is None else {"trace_id": traces.id_of(trail)}
+        # this task's own, so nobody has to take it back
+        structlog.contextvars.bind_contextvars(
+            stream=stream.name, version=version.version, cycle=version.cycle_id, **named
+        )
         try:
             told = seen.reported.get(stream.id) == version.version
-            if await self._swap(stream, version) and not (told and version.served_at is not None):
+            if await self._swap(stream, version, trail) and not (
+                told and version.served_at is not None
+            ):
                 await self._reporting.run(self._report, stream, version.version, told)
         except ModelAway:
             self.failing.add(stream.name)
         except DatabaseAway as error:
             log.warning("what is served could not be reported", error=str(error))
         except Exception:
-            log.exception("a champion was not brought", stream=stream.name, version=version.version)
+            log.exception("a champion was not brought")
 
-    async def _swap(self, stream: Stream, version: Version) -> bool:
+    async def _swap(self, stream: Stream, version: Version, trail: str | None) -> bool:
         """Whether the stream's slot has that version now: it may be champion no more."""
         key = _key(stream, version)
         now = self._slots.champion(stream.name)
         if now is None or now.key != key:
-            began = time.monotonic()
-            served = await self._library.load(stream.name, version)
-            if key not in self._wanted:
-                return False
-            self._slots.swap(served)
-            self._library.counters.swap_s.observe(time.monotonic() - began)
-            log.info("swapped", stream=stream.name, version=version.version)
+            told = {"stream": stream.name, "replica": self._replica.id}
+            with tracing.span("model.swap", parent=trail, version=version.version, **told) as span:
+                began = time.monotonic()
+                with tracing.span("model.load"):
+                    served = await self._library.load(stream.name, version)
+                if key not in self._wanted:
+                    span.fail("it is champion no more")
+                    return False
+                self._slots.swap(served)
+                self._library.counters.swap_s.observe(time.monotonic() - began)
+            log.info("swapped", seconds=round(time.monotonic() - began, 3))
         self.failing.discard(stream.name)
         return True
 
-    def _read(self, pinned: set[Key]) -> Seen:
+    def _read(self, pinned: set[Key], here: set[tuple[str, int]]) -> Seen:
         with self._database.begin() as session:
+            champions = list(serving.champions(session))
+            # a trace ends where every replica has its version; who starts later is no part of it
+            new = [
+                version.cycle_id
+                for stream, version in champions
+                if version.served_at is None and (stream.name, version.version) not in here
+            ]
             return Seen(
-                champions=list(serving.champions(session)),
+                champions=champions,
+                trails=traces.of(session, new),
                 aliases=serving.everywhere(session),
                 reported=replicas.reported(session, self._replica.id),
                 withdrawn=serving.withdrawn(session, pinned),

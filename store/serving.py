@@ -15,7 +15,7 @@ Key = tuple[str, int, str]  # a version: stream, number, digest of its weights
 
 _TO_SERVE = (
     *(Version.version, Version.digest, Version.sidecar_digest),
-    *(Version.agreement, Version.served_at),
+    *(Version.agreement, Version.served_at, Version.cycle_id),
 )
 
 

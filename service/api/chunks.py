@@ -25,7 +25,7 @@ from service.openapi import refusals
 from service.params import ChunkId, PageSize, PageToken, StreamName, number_of
 from service.schemas.chunks import ChunkShape, ReportShape
 from service.schemas.common import Page, page_of
-from store import answers, chunks, streams
+from store import answers, chunks, streams, traces, tracing
 from store.errors import Conflict, KeyReused, NotFound
 from store.failpoint import failpoint
 from store.models import Answer
@@ -54,6 +54,15 @@ _BODY: dict[str, Any] = {
 }
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Came:
+    """How an upload came: to which stream, with which idempotency key, within which trace."""
+
+    stream: str
+    key: str | None
+    traceparent: str
 
 
 @dataclass(frozen=True)
@@ -98,9 +107,13 @@ async def upload_chunk(
     await run_in_threadpool(_check_welcome, intake, stream, request)
     # in a thread: to unlink a refused upload of gigabytes takes a while
     async with contextmanager_in_threadpool(intake.blobs.scratch()) as path:
-        upload = await ingest.receive(request, path, intake.settings, intake.blobs.free_bytes)
+        with tracing.span("chunk.receive") as span:
+            upload = await ingest.receive(request, path, intake.settings, intake.blobs.free_bytes)
+            span.set(size_bytes=upload.size_bytes)
         await anyio.to_thread.run_sync(_check, intake, upload, limiter=intake.checks)
-        answer, replayed = await run_in_threadpool(_accept, intake, stream, upload, key)
+        came = Came(stream, key, traceparent=request.scope["traceparent"])
+        with tracing.span("chunk.store"):
+            answer, replayed = await run_in_threadpool(_accept, intake, came, upload)
     response = idempotency.response(answer, replayed=replayed)
     if (seconds := waiting.seconds_of(prefer)) is not None:
         answer.body = await _settled(intake, stream, answer.body, seconds)
@@ -127,8 +140,9 @@ def _check(intake: Intake, upload: Upload) -> None:
     archive.check(upload.path, upload.media_type, limits)
 
 
-def _accept(intake: Intake, stream: str, upload: Upload, key: str | None) -> tuple[Answer, bool]:
+def _accept(intake: Intake, came: Came, upload: Upload) -> tuple[Answer, bool]:
     """Keep an upload that lies on the disk; returns the answer, and whether it is an old one."""
+    stream, key = came.stream, came.key
     scope = f"POST /v1/streams/{stream}/chunks"
     if key:
         with intake.database.begin() as session:
@@ -140,6 +154,8 @@ def _accept(intake: Intake, stream: str, upload: Upload, key: str | None) -> tup
     with intake.database.begin() as session:
         row = streams.get(session, stream)
         chunk, duplicate = chunks.add(session, row, payload)
+        if not duplicate:
+            traces.keep(session, chunk.id, came.traceparent)
         answer = Answer(
             scope=scope,
             key=key,
