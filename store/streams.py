@@ -41,6 +41,11 @@ def get(session: Session, name: str) -> Stream:
     return stream
 
 
+def name_of(session: Session, stream_id: int) -> str:
+    """The name of a stream that is there."""
+    return session.scalars(select(Stream.name).where(Stream.id == stream_id)).one()
+
+
 def lock(session: Session, stream_id: int) -> Stream:
     """The stream's row, locked until the transaction ends: the first lock of every order."""
     stream = session.scalar(locked(select(Stream).where(Stream.id == stream_id)))

@@ -28,6 +28,7 @@ from worker.context import Context
 from worker.errors import Interrupted, Refused, is_of_the_machine
 from worker.heartbeat import Heartbeat
 from worker.items import Decoded, Decoder, Roster, Tally, common_shape
+from worker.trail import follow, of_admission
 
 _WOKEN_AT_ONCE = 100  # chunks that waited for the stream's shape; the sweeper wakes the rest
 
@@ -77,8 +78,16 @@ def admit(context: Context, chunk_id: str) -> chunks.Admission | None:
     stale_s = context.settings.stale_s
     with context.database.begin() as session:
         claim = chunks.claim_admission(session, chunk_id, stale_s=stale_s)
-    if claim is None:
-        return None
+        if claim is None:
+            return None
+        trail = of_admission(session, claim)
+    with follow("chunk.admit", trail, chunk=chunk_id, attempt=claim.attempt):
+        _attend(context, claim)
+    return claim
+
+
+def _attend(context: Context, claim: chunks.Admission) -> None:
+    """Do it under a heartbeat; whatever becomes of it, the claim is no longer held after that."""
     heartbeat = Heartbeat(
         context,
         beat=lambda session: chunks.beat(session, claim),
@@ -91,18 +100,17 @@ def admit(context: Context, chunk_id: str) -> chunks.Admission | None:
                 upload = _open(context, claim)  # others took places for classes meanwhile
         _wake_others(context, upload)
     except FenceLost as lost:
-        log.warning("nothing more to write: %s", lost, extra={"chunk": chunk_id})
+        log.warning("nothing more to write: %s", lost)
     except Interrupted:
         heartbeat.hand_back()
-        log.info("admission handed back", extra={"chunk": chunk_id})
+        log.info("admission handed back")
     except DatabaseAway as away:
-        log.warning("left to be done again: %s", away, extra={"chunk": chunk_id})
+        log.warning("left to be done again: %s", away)
     except Exception as error:
-        log.exception("the admission raised", extra={"chunk": chunk_id})
+        log.exception("the admission raised")
         told = None if is_of_the_machine(error) else repr(error)
         with suppress(DatabaseAway):  # then the heartbeat goes stale, which is a death too
             context.transact(lambda session: chunks.hand_back(session, claim, error=told))
-    return claim
 
 
 def _open(context: Context, claim: chunks.Admission) -> Upload:
@@ -129,9 +137,13 @@ def _admit_or_reject(
     except (Refused, BadArchive) as refusal:
         reason = str(refusal)
         context.transact(lambda session: _reject(session, claim, reason, tally))
+        log.info("chunk rejected: %s", reason, extra={"refused": tally.refused})
         return True
     found = Found(spec, digest, tally)
-    return context.transact(lambda session: _admit(session, claim, found))
+    admitted = context.transact(lambda session: _admit(session, claim, found))
+    if admitted:
+        log.info("chunk admitted", extra={"images": tally.images, "refused": tally.refused})
+    return admitted
 
 
 def _write(

@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from structlog.contextvars import bound_contextvars
+
 from store import artifacts, chunks, cycles, streams, versions
 from store.engine import Session
 from store.errors import DatabaseAway, FenceLost, NotFound
@@ -55,9 +57,16 @@ def make(context: Context, stream_id: int, version: int, kind: str) -> artifacts
     stale_s = context.settings.stale_s
     with context.database.begin() as session:
         claim = artifacts.claim(session, stream_id, version, kind, stale_s=stale_s)
-    if claim is None:
-        return None
-    told = {"stream": stream_id, "version": version, "kind": kind}
+        if claim is None:
+            return None
+        stream = streams.name_of(session, stream_id)
+    with bound_contextvars(stream=stream, version=version, kind=kind, attempt=claim.attempt):
+        _make(context, claim)
+    return claim
+
+
+def _make(context: Context, claim: artifacts.Claim) -> None:
+    """Do it under a heartbeat; whatever becomes of it, the claim is no longer held after that."""
     heartbeat = Heartbeat(
         context,
         beat=lambda session: artifacts.beat(session, claim),
@@ -67,18 +76,17 @@ def make(context: Context, stream_id: int, version: int, kind: str) -> artifacts
         with heartbeat:
             _export(context, claim, heartbeat)
     except (FenceLost, NotFound) as lost:
-        log.warning("nothing more to write: %s", lost, extra=told)
+        log.warning("nothing more to write: %s", lost)
     except Interrupted:
         heartbeat.hand_back()
-        log.info("export handed back", extra=told)
+        log.info("export handed back")
     except DatabaseAway as away:
-        log.warning("left to be done again: %s", away, extra=told)
+        log.warning("left to be done again: %s", away)
     except Exception as error:
-        log.exception("the export raised", extra=told)
+        log.exception("the export raised")
         words = None if is_of_the_machine(error) else str(error)
         with suppress(DatabaseAway):  # then the heartbeat goes stale, which is a death too
             context.transact(lambda session: artifacts.hand_back(session, claim, error=words))
-    return claim
 
 
 def _export(context: Context, claim: artifacts.Claim, heartbeat: Heartbeat) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import os
 import threading
@@ -11,6 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from store import tracing
 from store.engine import Session
 from store.errors import DatabaseAway, FenceLost
 from worker.context import Context
@@ -44,7 +46,11 @@ class Heartbeat:
         self._beat, self._hand_back = beat, hand_back
         self._over = threading.Event()
         self._lost = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        # what the work's lines tell, the thread's tell too
+        within = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=within.run, args=(self._run,), name="heartbeat", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -104,4 +110,5 @@ class Heartbeat:
     def _leave(self) -> None:
         log.warning("told to stop, and no end of this step in sight: leaving it to be resumed")
         self.hand_back()
+        tracing.close()
         os._exit(1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from store import cycles, jobs
+from store import cycles, jobs, tracing
 from store.failpoint import failpoint
 from store.states import Stage
 from worker import loading, promotion
@@ -22,6 +22,7 @@ from worker.heartbeat import Heartbeat
 from worker.measures import measure
 from worker.progress import Record
 from worker.resuming import run
+from worker.trail import follow, of_cycle
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +36,24 @@ def process_next(context: Context, stream_id: int) -> cycles.Claim | None:
     stale_s = context.settings.stale_s
     with context.database.begin() as session:
         claim = cycles.claim_next(session, stream_id, worker=context.name, stale_s=stale_s)
-    if claim is None:
-        return None
-    log.info("cycle claimed", extra={"cycle": claim.cycle_id, "attempt": claim.attempt})
-    if attend(context, hold(claim), partial(_learn, context, claim)):
-        context.wake(jobs.PROCESS_NEXT, stream_id)
+        if claim is None:
+            return None
+        trail = of_cycle(session, claim)
+    with follow("cycle", trail, cycle=claim.cycle_id, attempt=claim.attempt):
+        log.info("cycle claimed")
+        if attend(context, hold(claim), partial(_learn, context, claim)):
+            context.wake(jobs.PROCESS_NEXT, stream_id)
     return claim
 
 
 def _learn(context: Context, claim: cycles.Claim, heartbeat: Heartbeat) -> None:
-    work = loading.open_work(context, claim)
-    record = Record(context, CycleLedger(work.stream, claim), heartbeat.check)
+    with tracing.Steps() as steps:
+        work = loading.open_work(context, claim)
+        record = Record(context, CycleLedger(work.stream, claim), heartbeat.check, steps)
+        _run(context, claim, work, record)
 
+
+def _run(context: Context, claim: cycles.Claim, work: loading.Work, record: Record) -> None:
     record.enter(Stage.LOAD)
     task = loading.load(context, claim, work)
 
@@ -65,4 +72,4 @@ def _learn(context: Context, claim: cycles.Claim, heartbeat: Heartbeat) -> None:
     while not promotion.promote(context, candidate, verdict):
         verdict = promotion.judge(context, candidate)  # the champion was moved meanwhile
     failpoint("cycle.promoted")
-    log.info("cycle done: %s", verdict.outcome, extra={"cycle": claim.cycle_id})
+    log.info("cycle done: %s", verdict.outcome)

@@ -13,6 +13,7 @@ from store.blobs import KEEP_RESUME_S
 from store.engine import Session
 from store.failpoint import failpoint
 from store.states import Stage
+from store.tracing import Steps
 from worker.context import Context
 from worker.errors import Interrupted
 from worker.figures import storable
@@ -50,6 +51,7 @@ class Record:
         context: The store and the clocks.
         ledger: What to write into.
         check: Asked at every call; raises `Interrupted` where the work is to stop.
+        steps: The stages as spans of the trace that is going on, if one is.
 
     Raises (each method):
         FenceLost: The work was handed to another worker.
@@ -60,6 +62,7 @@ class Record:
     context: Context
     ledger: Ledger
     check: Callable[[], None]
+    steps: Steps = field(default_factory=Steps)
     _stage: Stage | None = None
     _has_news: bool = False
     _saved_at: float = field(default_factory=time.monotonic)
@@ -106,6 +109,7 @@ class Record:
 
         self.context.transact(write)
         self._stage = stage
+        self.steps.next(f"{self.ledger.kind}.{stage}")
 
     def _transact_report(self, shown: dict[str, Any], resume: str | None) -> None:
         self.context.transact(

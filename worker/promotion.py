@@ -10,7 +10,7 @@ from lure_core import cycle as core
 from lure_core import policies
 from lure_core.checkpoint import restore
 from lure_core.cycle import CycleResult
-from store import aliases, cycles, events, streams, versions
+from store import aliases, cycles, events, streams, traces, tracing, versions
 from store.engine import Session
 from store.models import Stream, Version
 from worker import gate, loading, version_row
@@ -80,6 +80,8 @@ def promote(context: Context, candidate: Candidate, verdict: gate.Verdict) -> bo
             prequential=candidate.result.prequential_accuracy,
         )
         _move_aliases(session, stream, version)
+        if (here := tracing.current()) is not None:  # where the swaps go on from
+            traces.keep(session, cycle.id, here)
         name = "gate.failed" if verdict.outcome == "failed" else "gate.passed"
         events.note(session, name, stream, cycle=cycle.id, version=version.version, verdict=told)
         return True

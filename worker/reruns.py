@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from store import jobs, reruns
+from structlog.contextvars import bound_contextvars
+
+from store import jobs, reruns, streams
 from store.errors import BlobDamaged, BlobMissing
 from store.states import Stage
 from worker import recorded
@@ -36,11 +38,13 @@ def rerun_next(context: Context) -> reruns.Claim | None:
     stale_s = context.settings.stale_s
     with context.database.begin() as session:
         claim = reruns.claim_next(session, worker=context.name, stale_s=stale_s)
-    if claim is None:
-        return None
-    log.info("rerun claimed", extra={"rerun": claim.rerun_id, "attempt": claim.attempt})
-    if attend(context, hold(claim), partial(_rerun, context, claim)):
-        context.wake(jobs.RERUN_NEXT)
+        if claim is None:
+            return None
+        stream = streams.name_of(session, claim.stream_id)
+    with bound_contextvars(stream=stream, rerun=claim.rerun_id, attempt=claim.attempt):
+        log.info("rerun claimed")
+        if attend(context, hold(claim), partial(_rerun, context, claim)):
+            context.wake(jobs.RERUN_NEXT)
     return claim
 
 
@@ -58,7 +62,7 @@ def _rerun(context: Context, claim: reruns.Claim, heartbeat: Heartbeat) -> None:
     result = run(context, task, made.rerun.resume_digest, record)
     told = outcome(context, made, task, result)
     context.transact(lambda session: reruns.succeed(session, made.stream, claim, told))
-    log.info("rerun done", extra={"rerun": claim.rerun_id})
+    log.info("rerun done")
 
 
 def _check(context: Context, heartbeat: Heartbeat) -> None:

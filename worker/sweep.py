@@ -21,6 +21,7 @@ from store import (
     reruns,
     retention,
     streams,
+    traces,
 )
 from store.engine import Session
 from store.models import Stream
@@ -75,7 +76,9 @@ def collect(context: Context) -> None:
     deleted = garbage.collect(context.database, context.blobs)
     with context.database.begin() as session:
         answers.forget_old(session)
-    log.info("garbage collected", extra={"blobs": deleted})
+        traces.forget_old(session)
+    if deleted:
+        log.info("garbage collected", extra={"blobs": deleted})
 
 
 def _thin(context: Context) -> None:
