@@ -45,6 +45,8 @@ class Webhook(Base):
     stream: Mapped[str | None]  # null: all streams
     names: Mapped[list[str] | None]  # of events; null: all
     after_event: Mapped[int] = mapped_column(BigInteger)  # the last that needs no more telling
+    delivered: Mapped[int] = mapped_column(BigInteger, server_default="0")  # over all its life
+    failed: Mapped[int] = mapped_column(BigInteger, server_default="0")  # trials, likewise
     failures: Mapped[int] = mapped_column(server_default="0")  # since the last success
     next_try_at: Mapped[dt.datetime] = mapped_column(server_default=now)
     attempt: Mapped[int] = mapped_column(server_default="0")  # the fence
@@ -52,6 +54,7 @@ class Webhook(Base):
     last_status: Mapped[int | None]
     last_error: Mapped[str | None]
     last_success_at: Mapped[dt.datetime | None]
+    ping: Mapped[Json | None]  # a test that was asked for: {id, asked_at}; then its outcome
     is_paused: Mapped[bool] = mapped_column(server_default=text("false"))
     created_by: Mapped[str]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=now)
