@@ -46,6 +46,36 @@ class Bell:
         self._redis.close()
 
 
+class Ear:
+    """Waits for the bell, in a thread; who has none other to ask."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._redis = redis.Redis.from_url(
+            settings.redis_client_url, socket_timeout=5.0, socket_connect_timeout=1.0
+        )
+        self._line: redis.client.PubSub | None = None
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when it rings, has rung since the last time, or that time is over."""
+        until = time.monotonic() + timeout_s
+        try:
+            if self._line is None:
+                self._line = self._redis.pubsub()  # type: ignore[no-untyped-call]
+                self._line.subscribe(CHANNEL)
+            while (left_s := until - time.monotonic()) > 0:
+                if _is_ring(self._line.get_message(timeout=left_s)):
+                    break
+            while self._line.get_message(timeout=0):
+                pass  # many rings are one
+        except (redis.RedisError, OSError):
+            self._line = None
+            time.sleep(max(0.0, until - time.monotonic()))
+
+
+def _is_ring(message: dict[str, object] | None) -> bool:
+    return message is not None and message["type"] == "message"
+
+
 async def listen(settings: StoreSettings) -> AsyncGenerator[list[str], None]:
     """Yield the names of events as they are rung; an empty list once the line is open.
 

@@ -13,8 +13,36 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from store.models import Event, Stream
+from store.models import Event, Json, Stream
 
+NAMES = frozenset(
+    {
+        "alias.moved",
+        "chunk.admitted",
+        "chunk.learned",
+        "chunk.received",
+        "chunk.rejected",
+        "chunk.released",
+        "cycle.finished",
+        "cycle.progress",
+        "cycle.stage",
+        "cycle.started",
+        "feedback.closed",
+        "gate.failed",
+        "gate.passed",
+        "key.created",
+        "key.revoked",
+        "model.served",
+        "model.swapped",
+        "rerun.finished",
+        "rerun.started",
+        "stream.changed",
+        "stream.classes_grown",
+        "stream.created",
+        "version.created",
+        "version.weights_deleted",
+    }
+)
 _LOCK = 0x4C555245  # "LURE"
 _PENDING = "lure.events"
 
@@ -50,6 +78,11 @@ def flush(session: Session) -> list[str]:
             session.add(event)
             session.flush()
     return [event.name for event in pending]
+
+
+def shown(event: Event) -> Json:
+    """An event as listeners have it, whichever way it comes to them."""
+    return {"id": event.id, "name": event.name, **event.data, "at": event.at}
 
 
 def after(

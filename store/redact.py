@@ -33,6 +33,7 @@ _PATTERNS = (
         rf"\1{MASK}",
     ),
     (re.compile(r"\b(Bearer\s+)[^\s\"',;\\]+", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"\blure_[A-Za-z0-9_-]{40,}"), f"lure_{MASK}"),
     (re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]+"), f"whsec_{MASK}"),
 )
 _OF_ENVIRONMENT = re.compile(r"(?:SECRET|PASSWORD|TOKEN|API_KEY|ACCESS_KEY)", re.IGNORECASE)

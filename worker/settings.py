@@ -38,3 +38,15 @@ class WorkerSettings(StoreSettings):
     cycle_limit_s: float = Field(
         86_400.0, gt=0, description="A task of the cycle that takes longer is killed and resumed"
     )
+
+    webhook_timeout_s: float = Field(
+        10.0, gt=0, le=60, description="Longest time for one call to a webhook's receiver"
+    )
+    webhook_retry_s: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds before a call that failed is tried again; twice as long after each",
+    )
+    webhook_failures: int = Field(
+        30, gt=0, description="Calls that fail in a row before a webhook is paused: about two days"
+    )

@@ -18,7 +18,7 @@ from service.errors import Overloaded
 from service.openapi import refusals
 from service.params import CycleId, StreamName
 from service.tail import Tail, Topic
-from store import cycles, streams
+from store import cycles, events, streams
 from store.errors import NotFound
 from store.models import Event
 from store.states import ACTIVE
@@ -113,5 +113,4 @@ async def cycle_events(
 
 
 def _shown(event: Event) -> ServerSentEvent:
-    data = {"id": event.id, "name": event.name, **event.data, "at": event.at}
-    return ServerSentEvent(id=str(event.id), event=event.name, data=data)
+    return ServerSentEvent(id=str(event.id), event=event.name, data=events.shown(event))
