@@ -6,35 +6,52 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from store.settings import StoreSettings
 
 MASK = "***"
 _SHORTEST = 8  # characters; what is shorter stands in too many other words
+# no repetition without a bound before what must follow: a long line must not take long
 _NAME = (
-    r"[\w.-]*(?:password|passwd|secret|api[_-]?key|access[_-]?key|private[_-]?key|token"
-    r"|authorization|cookie|signature)"
+    r"(?:password|passwd|secret|api[_-]?key|access[_-]?key|private[_-]?key|token"
+    r"|authorization|cookie|signature)[\w-]{0,32}"
 )
-_QUOTES = r"\\*[\"']?"  # within JSON a quote has a backslash, and more within more
+_QUOTES = r"\\{0,9}[\"']?"  # within JSON a quote has a backslash, and more within more
+_BETWEEN = rf"{_QUOTES}\s{{0,9}}[=:]\s{{0,9}}{_QUOTES}"
+_NOTHING = r"(?!null\b|None\b|true\b|false\b)"
+_NAMES = ("passw", "secret", "key", "token", "authorization", "cookie", "signature")
+
+
+class _Pattern(NamedTuple):
+    """What a secret looks like; most lines have none of the words without which there is none."""
+
+    words: tuple[str, ...]  # in lower case
+    looks: re.Pattern[str]
+    instead: str
+
+
+def _pattern(words: tuple[str, ...], looks: str, instead: str) -> _Pattern:
+    return _Pattern(words, re.compile(looks, re.IGNORECASE), instead)
+
+
 _PATTERNS = (
     # scheme://user:password@
-    (
-        re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/@:\"']*:)[^\s/@\"']+(?=@)", re.IGNORECASE),
+    _pattern(
+        ("://",),
+        r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/@:\"']{0,200}:)[^\s/@\"']+(?=@)",
         rf"\1{MASK}",
     ),
     # name=value, name: value, "name": "value"
-    (
-        re.compile(
-            rf"({_NAME}{_QUOTES}\s*[=:]\s*{_QUOTES}(?:(?:bearer|basic)\s+)?)"
-            r"(?!null\b|None\b|true\b|false\b)[^\s\"',;&})\]\\]+",
-            re.IGNORECASE,
-        ),
+    _pattern(
+        _NAMES,
+        rf"({_NAME}{_BETWEEN}(?:(?:bearer|basic)\s+)?){_NOTHING}[^\s\"',;&}})\]\\]+",
         rf"\1{MASK}",
     ),
-    (re.compile(r"\b(Bearer\s+)[^\s\"',;\\]+", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(r"\blure_[A-Za-z0-9_-]{40,}"), f"lure_{MASK}"),
-    (re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]+"), f"whsec_{MASK}"),
+    _pattern(("bearer",), r"\b(Bearer\s+)[^\s\"',;\\]+", rf"\1{MASK}"),
+    _pattern(("lure_",), r"\blure_[A-Za-z0-9_-]{40,}", f"lure_{MASK}"),
+    _pattern(("whsec_",), r"\bwhsec_[A-Za-z0-9+/=_-]+", f"whsec_{MASK}"),
 )
 _OF_ENVIRONMENT = re.compile(r"(?:SECRET|PASSWORD|TOKEN|API_KEY|ACCESS_KEY)", re.IGNORECASE)
 
@@ -58,8 +75,10 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         text = self._known.sub(MASK, text)
-        for pattern, instead in _PATTERNS:
-            text = pattern.sub(instead, text)
+        lower = text.lower()
+        for pattern in _PATTERNS:
+            if any(word in lower for word in pattern.words):
+                text = pattern.looks.sub(pattern.instead, text)
         return text
 
 
