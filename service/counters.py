@@ -59,6 +59,11 @@ class Counters:
             registry=None,
         )
         self.versions = Tally(shared())
+        # there from the beginning: a series that appears with its first count shows no increase
+        for reason in ("full", "late", "gone"):
+            self._refused.labels(reason)
+        for outcome in ("kept", "dropped"):
+            self._records.labels(outcome)
 
     def predicted(self, stream: str, version: int, images: int) -> None:
         """That many images were predicted by that version."""

@@ -38,10 +38,21 @@ class Gauges:
             multiprocess_mode="livemax",
             registry=None,
         )
+        self._ready = Gauge(
+            "lure_ready",
+            "1: predictions are answered; 0: it has not looked for every champion yet",
+            multiprocess_mode="livemin",
+            registry=None,
+        )
         self._known: set[str] = set()
 
     def show(
-        self, *, champions: Mapping[str, int], listeners: int, degraded: Collection[str]
+        self,
+        *,
+        champions: Mapping[str, int],
+        listeners: int,
+        degraded: Collection[str],
+        ready: bool,
     ) -> None:
         """As it is now."""
         self._known |= champions.keys()
@@ -50,8 +61,9 @@ class Gauges:
         self._listeners.set(listeners)
         for what in _AWAY:
             self._away.labels(what).set(what in degraded)
+        self._ready.set(ready)
 
     def collect(self) -> Iterator[Metric]:
         """Everything, as Prometheus wants it."""
-        for gauge in (self._served, self._listeners, self._away):
+        for gauge in (self._served, self._listeners, self._away, self._ready):
             yield from gauge.collect()

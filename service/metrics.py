@@ -6,8 +6,11 @@ Every label is from a bounded set: routes by their template, methods and statuse
 
 from __future__ import annotations
 
+import asyncio
+import platform
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import cast
 
 from fastapi import FastAPI, Response
@@ -21,13 +24,15 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import InfoMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.disk import Disk
 from service.figures import RowFigures
+from service.settings import ServiceSettings
 from service.sharing import shared
 from service.threads import Threads
 from service.watch import Watch
@@ -47,8 +52,10 @@ def install(app: FastAPI) -> None:
     else:  # figures of one process, another at each scrape, would tell nothing
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     registry.register(_Serving(app, alone=alone))
-    rows = RowFigures(app)
+    settings: ServiceSettings = app.state.settings
+    rows, disk = RowFigures(app), Disk(str(settings.blobs))
     registry.register(rows)
+    registry.register(disk)
     app.add_middleware(_Counting, registry=registry if alone else None)
     writing = Threads("metrics", 1)
 
@@ -56,7 +63,7 @@ def install(app: FastAPI) -> None:
     async def metrics() -> Response:
         """Figures in Prometheus's text format, of all processes that share the socket."""
         app.state.watch.show()
-        await rows.refresh()
+        await asyncio.gather(rows.refresh(), disk.refresh())
         text = await writing.run(generate_latest, registry)
         return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
@@ -130,6 +137,8 @@ class _Serving(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
+        about = {"version": version("lure"), "python": platform.python_version()}
+        yield InfoMetricFamily("lure_build", "The release that runs", value=about)
         watch: Watch | None = getattr(self._app.state, "watch", None)
         if watch is None:
             return

@@ -156,6 +156,7 @@ class Watch:
     def note(self, events: Collection[str]) -> None:
         """Events of these names were made by this process; any thread may tell."""
         if _MOVES.intersection(events):
+            ready=self.ready,
             self.library.doubt()
 
     def end_streams(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from store import aliases, chunks, claims, classes, events, streams, versions
+from store import aliases, chunks, claims, classes, events, streams, totals, versions
 from store.errors import NotFound
 from store.locks import locked
 from store.models import Chunk, Cycle, Json, Stream, new_id
@@ -253,3 +253,4 @@ def _close_stage(session: Session, cycle: Cycle) -> None:
         spent = cycle.timings.get(cycle.stage, 0.0) + seconds
         cycle.timings = {**cycle.timings, cycle.stage: round(spent, 3)}
     cycle.stage_started_at = now
+    totals.add_cycle(session, cycle)

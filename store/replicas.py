@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, load_only
 
-from store import events
+from store import events, totals
 from store.locks import locked
 from store.models import Chunk, Replica, Serving, Stream, Version
 from store.states import ChunkState
@@ -134,7 +134,8 @@ def _all_serve(session: Session, stream: Stream, version: int, stale_s: float) -
 
 def _mark_served(session: Session, stream: Stream, version: int) -> None:
     """Each version has learned every chunk before it, those of refused versions too."""
-    session.execute(
+    wait_s = func.extract("epoch", Chunk.served_at - Chunk.received_at)
+    served = session.scalars(
         update(Chunk)
         .where(
             Chunk.stream_id == stream.id,
@@ -143,7 +144,10 @@ def _mark_served(session: Session, stream: Stream, version: int) -> None:
             Chunk.served_at.is_(None),
         )
         .values(served_at=func.clock_timestamp())
+        .returning(wait_s)
+        .execution_options(synchronize_session=False)
     )
+    totals.add_served(session, stream, [float(seconds) for seconds in served])
 
 
 def _horizon(age_s: float) -> ColumnElement[dt.datetime]:

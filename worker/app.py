@@ -15,6 +15,7 @@ from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 
 from store import jobs
+from worker.board import Board
 from worker.context import Context
 from worker.settings import WorkerSettings
 from worker.stop import Stop
@@ -30,13 +31,17 @@ class WorkerApp(Celery):
 
     settings: WorkerSettings
     stop: Stop
+    board: Board
+    queues: tuple[str, ...]
     _context: Context | None = None
 
     @property
     def context(self) -> Context:
         """This process's own; opened at the first use, which is after the fork."""
         if self._context is None:
-            self._context = Context.of(self.settings, wake=self.wake, stop=self.stop)
+            self._context = Context.of(
+                self.settings, wake=self.wake, stop=self.stop, board=self.board
+            )
         return self._context
 
     def wake(self, task: str, *arguments: str | int, expires_s: float | None = None) -> None:
@@ -51,7 +56,7 @@ def create_app(settings: WorkerSettings, queues: Sequence[str] = QUEUES) -> Work
     """Make the app; it knows the tasks of `queues` alone, so that only learners load torch."""
     app = WorkerApp("lure", broker=settings.redis_url, set_as_current=True)
     app.settings = settings
-    app.stop = Stop()
+    app.stop, app.board, app.queues = Stop(), Board(), tuple(queues)
     app.conf.update(_configuration(settings))
     app.conf.include = [_TASKS_OF[queue] for queue in queues]
     return app

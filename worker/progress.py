@@ -15,6 +15,7 @@ from store.failpoint import failpoint
 from store.states import Stage
 from store.tracing import Steps
 from worker.context import Context
+from worker import gpu
 from worker.errors import Interrupted
 from worker.figures import storable
 
@@ -119,12 +120,17 @@ class Record:
 
     def _save(self, progress: Progress) -> str | None:
         """Store the state of this moment; its digest."""
+        self._measure()
         if progress.state is None:
             return None
         state = progress.state()
         self._saved_at = time.monotonic()
         try:
             return self.context.patiently(
+        self._measure()
+
+    def _measure(self) -> None:
+        gpu.measure(self.context.board, self.context.settings.device)
                 lambda: self.context.blobs.put_bytes(state, keep_s=KEEP_RESUME_S)
             )
         except OSError as error:  # going on without is better than giving up what was learned

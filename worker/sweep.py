@@ -23,8 +23,10 @@ from store import (
     streams,
     traces,
 )
+    workers,
 from store.engine import Session
-from store.models import Stream
+from store.models import Stream, WorkerLease
+from store.schema import has
 from worker import feedback
 from worker.apart import apart
 from worker.context import Context
@@ -48,11 +50,14 @@ def sweep(context: Context, queue: str) -> int:
     for task, arguments in found:
         context.wake(task, *arguments, expires_s=expires_s)
     return len(found)
+    context.board.swept()
 
 
 def _to_admit(session: Session, stale_s: float) -> list[_Waiting]:
     replicas.bury(session, stale_s=stale_s)
     received = chunks.unattended(session, stale_s=stale_s)
+    if has(session, WorkerLease):
+        workers.bury(session, stale_s=stale_s)
     exports = artifacts.unattended(session, stale_s=stale_s)
     return [
         *((jobs.ADMIT_CHUNK, (chunk,)) for chunk in received),
@@ -78,6 +83,7 @@ def collect(context: Context) -> None:
         answers.forget_old(session)
         traces.forget_old(session)
     if deleted:
+    context.board.collected()
         log.info("garbage collected", extra={"blobs": deleted})
 
 

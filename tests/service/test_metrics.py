@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from service.counters import Counters
-from store import cycles
+from store import cycles, figures, replicas, streams, workers
 from store.blobs import Blobs
 from store.engine import Database
 from store.models import Chunk, Feedback, Stream
@@ -109,6 +110,86 @@ def test_chunks_and_the_active_cycle_are_read_from_the_rows(
     assert found[key("lure_chunks", stream="digits", state="learned")] == 1
     assert found[key("lure_cycle_stage_seconds", stream="busy", stage="relearn")] >= 0
     assert found[key("lure_cycle_heartbeat_age_seconds", stream="busy")] >= 0
+    assert key("lure_cycle_images_per_second", stream="busy") not in found
+    assert found[key("lure_waiting_chunks", stream="busy")] == 1
+    assert found[key("lure_oldest_waiting_chunk_seconds", stream="busy")] > 0
+    assert found[key("lure_oldest_waiting_chunk_seconds", stream="digits")] == 0
+    with database.begin() as session:
+        cycles.report(session, stream, claim, {"images_per_s": 1500.5})
+    assert scrape(api)[key("lure_cycle_images_per_second", stream="busy")] == 1500.5
+
+
+def test_what_cycles_took_is_there_from_the_beginning_with_zero(
+    api: Running, database: Database, stream: Stream
+) -> None:
+    ends = {"stream": stream.name, "state": "failed"}
+    assert scrape(api)[key("lure_cycle_seconds_count", **ends)] == 0
+    admit_chunk(database, stream, create_chunk(database, stream))
+    with database.begin() as session:
+        claim = cycles.claim_next(session, stream.id, worker="test", stale_s=10)
+        assert claim is not None
+        cycles.enter(session, stream, claim, Stage.LOAD)
+    with database.begin() as session:
+        locked = streams.lock(session, stream.id)
+        cycles.fail(session, locked, cycles.fenced(session, claim), "planted")
+    found = scrape(api)
+    assert found[key("lure_cycle_seconds_count", **ends)] == 1
+    assert found[key("lure_stage_seconds_count", stream=stream.name, stage="load")] == 1
+    assert found[key("lure_stage_seconds_count", stream=stream.name, stage="relearn")] == 0
+    assert found[key("lure_gate_verdicts_total", stream=stream.name, outcome="failed")] == 0
+    assert found[key("lure_chunks", stream=stream.name, state="rejected")] == 0
+
+
+def test_champions_and_the_replicas_behind_them(
+    api: Running, database: Database, stream: Stream
+) -> None:
+    until(lambda: scrape(api)[key("lure_replicas_behind", stream=stream.name)] == 0)
+    with database.begin() as session:
+        replicas.renew(session, "another")  # and serves nothing
+    found = scrape(api)
+    assert found[key("lure_champion_version", stream=stream.name)] == 1
+    assert found[key("lure_replicas")] == 2
+    assert found[key("lure_replicas_behind", stream=stream.name)] == 1
+    assert found[key("lure_ready")] == 1
+
+
+def test_workers_tell_of_their_machines(api: Running, database: Database) -> None:
+    now = time.time()
+    facts = {"clock": now, "began_at": now - 100, "swept_at": now - 7, "device": "H200"}
+    gpu = {"gpu_memory_used_bytes": 5e9, "gpu_memory_total_bytes": 141e9}
+    with database.begin() as session:
+        workers.renew(session, "a", queue="learn", facts=facts | gpu)
+        workers.renew(session, "b", queue="admit+learn", facts={"clock": now, "began_at": now})
+        workers.renew(session, "dead", queue="admit", facts={})
+        silent = "UPDATE workers SET seen_at = seen_at - interval '1 minute' WHERE id = 'dead'"
+        session.execute(text(silent))
+    found = scrape(api)
+    assert found[key("lure_workers", queue="learn")] == 2
+    assert found[key("lure_workers", queue="admit")] == 1
+    assert found[key("lure_worker_heartbeat_age_seconds", queue="admit", worker="dead")] >= 60
+    assert abs(found[key("lure_worker_clock_offset_seconds", queue="learn", worker="a")]) < 5
+    on = {"queue": "learn", "worker": "a", "device": "H200"}
+    assert found[key("lure_gpu_memory_used_bytes", **on)] == 5e9
+    assert found[key("lure_gpu_memory_size_bytes", **on)] == 141e9
+    assert len([name for name, _ in found if name == "lure_gpu_memory_used_bytes"]) == 1
+    assert found[key("lure_last_sweep_age_seconds", queue="admit")] < 5  # since it began
+    assert found[key("lure_last_sweep_age_seconds", queue="learn")] < 5
+    assert found[key("lure_last_garbage_collection_age_seconds")] < 5
+
+
+def test_an_older_database_keeps_no_leases(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "has", lambda *_: False)
+    found = scrape(api)
+    assert key("lure_workers", queue="learn") not in found
+    assert key("lure_replicas") in found
+
+
+def test_the_disk_and_the_release_are_told(api: Running) -> None:
+    found = scrape(api)
+    free, size = found[key("lure_disk_free_bytes")], found[key("lure_disk_size_bytes")]
+    assert 0 < free <= size
+    [about] = [dict(labels) for name, labels in found if name == "lure_build_info"]
+    assert about.keys() == {"version", "python"}
 
 
 def test_quality_is_read_from_the_rows(api: Running, database: Database, stream: Stream) -> None:
@@ -140,6 +221,10 @@ def test_quality_is_read_from_the_rows(api: Running, database: Database, stream:
     assert sorted(live) == ["2", "4", "5", "6"]
     assert found[key("lure_live_accuracy", stream=of, version="2")] == 0.5
     assert found[key("lure_live_labelled", stream=of, version="2")] == 2
+    assert found[key("lure_champion_version", stream=of)] == 2
+    assert found[key("lure_champion_accuracy", stream=of)] == 0.8
+    assert found[key("lure_champion_live_accuracy", stream=of)] == 0.5
+    assert found[key("lure_champion_live_labelled", stream=of)] == 2
 
 
 def test_a_scrape_succeeds_while_the_database_is_away(
