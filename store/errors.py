@@ -10,6 +10,7 @@ StoreError
 ├── BlobMissing       no bytes under that digest
 ├── BlobDamaged       the bytes do not have their digest
 ├── BadPack           bytes that are no pack of predictions
+├── BackupRefused     a backup cannot be taken, or not be restored there
 ├── SchemaOlder       the database has no such table yet; the migration brings it
 └── DatabaseAway      PostgreSQL cannot be reached (a commit may have happened: read, then try)
     └── DatabaseBusy  a lock or a connection was not had in time (try again)
@@ -65,6 +66,10 @@ class BadPack(StoreError):
 
 class SchemaOlder(StoreError):
     """The database is of the release before, and has no such table yet."""
+
+
+class BackupRefused(StoreError):
+    """A backup cannot be taken, or cannot be restored there; what to do about it is said."""
 
 
 class DatabaseAway(StoreError):

@@ -6,13 +6,16 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from lure import layout
+from lure import examining, layout, lock, render
+from lure.client import DEFAULT_URL
+from lure.commands.options import Url
 from lure.errors import EmbeddedError
 from lure.servers import Postgres, Redis
 
@@ -23,8 +26,92 @@ Data = Annotated[
     typer.Option("--data", help="The folder of a running `lure up`; else LURE_* settings say."),
 ]
 
+Id = Annotated[
+    str | None, typer.Option("--backup", help="One of the folder's backups; else the newest.")
+]
+
 _NEEDED = ("LURE_DATABASE_URL", "LURE_REDIS_URL", "LURE_BLOBS")
 _SECRETS = "LURE_SECRETS_DIR"  # a folder of files that may say the same
+
+
+@app.command()
+def doctor(
+    *,
+    url: Url = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All findings as JSON.")] = False,
+    data: Data = None,
+) -> None:
+    """Look for what is wrong, with the remedy for each; exits with 1 if something does not work."""
+    named = url or os.environ.get("LURE_URL")
+    env = dict(os.environ) if data is None else _would_be(data.absolute())
+    found = examining.examine(env, named or DEFAULT_URL, named=named is not None)
+    if as_json:
+        render.document(found)
+    else:
+        rows = ((one["state"], one["name"], one["found"], one["remedy"]) for one in found)
+        render.table("doctor", ("state", "name", "found", "remedy"), rows)
+    raise typer.Exit(examining.failed(found))
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="A folder of backups; made if it is not there.")],
+    *,
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Delete all but the newest so many.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Take none; read one through, with all its bytes.")
+    ] = False,
+    backup: Id = None,
+    data: Data = None,
+) -> None:
+    """Copy the database and the bytes that it names, of one moment, while everything goes on.
+
+    Of the bytes only those are copied that no earlier backup in the folder has. Protect the
+    folder like the database.
+    """
+    if verify:
+        words = ("verify-backup", str(target), *_option("--backup", backup))
+        raise typer.Exit(run_admin(*words, env=os.environ))
+    admin("backup", str(target), *_option("--keep", keep), data=data)
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="A folder of backups.")],
+    *,
+    backup: Id = None,
+    keep_revision: Annotated[
+        bool, typer.Option(help="Leave the schema as it was; else it is brought to the newest.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A new folder for `lure up`, which must not run; else LURE_* settings."),
+    ] = None,
+) -> None:
+    """Fill an empty database from a backup, and put its bytes; begin again if it is interrupted."""
+    words = ["restore", str(source), *_option("--backup", backup)]
+    if keep_revision:
+        words.append("--keep-revision")
+    if data is None:
+        admin(*words)
+    with _servers(data.absolute()) as env:
+        raise typer.Exit(run_admin(*words, env=env))
+
+
+@contextmanager
+def _servers(data: Path) -> Iterator[dict[str, str]]:
+    """PostgreSQL and Redis of an embedded stack, without its processes; the settings for them."""
+    logs = data / "logs"
+    postgres = Postgres(data / "postgres", log=logs / "postgres.log")
+    redis = Redis(data / "redis", log=logs / "redis.log")
+    with lock.held(data), postgres, redis:
+        yield _quiet(layout.environment(data, postgres.url, redis.url))
+
+
+def _option(name: str, value: object) -> tuple[str, ...]:
+    return () if value is None else (name, str(value))
 
 
 def admin(*words: str, data: Path | None = None) -> NoReturn:
@@ -66,11 +153,20 @@ def _of_variables() -> dict[str, str]:
 
 
 def _of_stack(data: Path) -> dict[str, str]:
-    postgres, redis = Postgres(data / "postgres"), Redis(data / "redis")
-    if not _answers(postgres.sockets / ".s.PGSQL.5432"):
+    if not _answers(Postgres(data / "postgres").sockets / ".s.PGSQL.5432"):
         raise EmbeddedError(f"no `lure up --data {data}` of this user is running")
-    # quiet: what is told to a person stands between the lines of the log
-    return {"LURE_LOG_JSON": "false", **layout.environment(data, postgres.url, redis.url)}
+    return _would_be(data)
+
+
+def _would_be(data: Path) -> dict[str, str]:
+    """The same, whether it runs or not: where its servers listen is known from the folder."""
+    postgres, redis = Postgres(data / "postgres"), Redis(data / "redis")
+    return _quiet(layout.environment(data, postgres.url, redis.url))
+
+
+def _quiet(env: dict[str, str]) -> dict[str, str]:
+    """Lines for a person, unless it is said otherwise."""
+    return {"LURE_LOG_JSON": "false", **env}
 
 
 def _answers(path: Path) -> bool:

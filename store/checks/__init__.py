@@ -1,0 +1,1 @@
+"""What `lure doctor` looks at, as far as it needs neither torch nor the API."""
