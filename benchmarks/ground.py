@@ -72,7 +72,7 @@ def service(cases: Iterable[Case], port: int, env: Mapping[str, str]) -> Iterato
             database = Database(settings)
             migrate(settings, database)
             for case in cases:
-                _publish(case, database, Blobs(settings.blobs, database))
+                _publish(case, database, Blobs.of(settings, database))
             database.close()
             told = {
                 f"LURE_{key}".upper(): str(value)

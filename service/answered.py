@@ -19,7 +19,7 @@ from service.schemas.feedback import Reason
 from store import feedback, packfile, packs, streams
 from store.blobs import Blobs
 from store.engine import Database
-from store.errors import BadPack, Conflict
+from store.errors import BadPack, BlobMissing, Conflict
 from store.models import Pack, Stream
 from store.predictions import Place, place_of
 
@@ -62,7 +62,8 @@ class Answers:
 
         @lru_cache(maxsize=_PACKS)
         def read(digest: str) -> packfile.Answers:
-            return packfile.read_answers(blobs.path(digest))
+            with blobs.borrowed(digest) as path:
+                return packfile.read_answers(path)
 
         self._read = read
 
@@ -100,7 +101,7 @@ class Answers:
         try:
             found, at = self._read(pack.digest), place.index
             return Answered(pack.id, found.labels[at], found.versions[at])
-        except (FileNotFoundError, IndexError):  # it expired just now, or has no such place
+        except (BlobMissing, FileNotFoundError, IndexError):  # expired just now, or no such place
             return absent(place, keep_s)
         except BadPack:
             log.exception("a pack cannot be read", pack=pack.id)

@@ -154,6 +154,14 @@ TABLE: dict[type[Exception], Kind] = {
         " whether it did, or send it again with the same Idempotency-Key",
         retry_after_s=2,
     ),
+    store.BlobsAway: Kind(
+        _S.SERVICE_UNAVAILABLE,
+        "storage-away",
+        "The object store cannot be reached",
+        detail="the object store cannot be reached or refuses the service, so nothing was kept;"
+        " send it again in a while",
+        retry_after_s=5,
+    ),
     store.SchemaOlder: Kind(
         _S.SERVICE_UNAVAILABLE,
         "schema-older",

@@ -57,7 +57,7 @@ class Loader:
                 f"the sidecar of version {version.version} is that of other weights"
             )
         models.require(str(sidecar.get("architecture")), allowed=self._manner.packages)
-        weights = self._blobs.path(version.digest)  # checked by the digest that the sidecar has
+        weights = self._blobs.local(version.digest)  # checked by the digest that the sidecar has
         precision = answering(
             self._manner.precision, device=self._device, agreement=version.agreement
         )

@@ -102,7 +102,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
         database = Database(settings, on_events=tell)
         opened.callback(database.close)
-        blobs = Blobs(settings.blobs, database)
+        blobs = Blobs.of(settings, database)
         queue = Queue(settings)
         opened.callback(queue.close)
         watch = Watch(

@@ -2,8 +2,8 @@
 
 They are gathered in memory, one open pack a stream, and written by a thread of its own: a blob,
 then its row. Serving neither waits for it nor fails with it: what finds no room in memory, or
-cannot be written, is dropped and counted. While the database is away packs wait, as many as have
-room.
+cannot be written, is dropped and counted. While the database or the object store is away
+packs wait, as many as have room.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from service.slot import Served
 from store import packfile, packs, streams
 from store.blobs import Blobs
 from store.engine import Database
-from store.errors import DatabaseAway, NotFound
+from store.errors import Away, NotFound
 from store.models import Pack
 from store.packfile import Record
 from store.predictions import Place, new_pack_id
@@ -35,7 +35,7 @@ HELD_BYTES = 64 << 20  # of images that are not written yet, of all streams
 _RECORD_BYTES = 200  # that a record takes beside its image
 _LEAST_FREE_BYTES = 1 << 30  # of the disk: chunks and models go before images without a label
 _POLICY_S = 5.0  # before a stream's policy is read again
-_REST_S = 1.0  # between two trials while the database is away
+_REST_S = 1.0  # between two trials while the database or the object store is away
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ class Recorder:
         self._keeping: dict[str, _Keeping] = {}
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._is_away = False  # the database, at the last trial
+        self._is_away = False  # the database or the object store, at the last trial
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
@@ -173,9 +173,9 @@ class Recorder:
             try:
                 self._write(pack)
                 self._is_away = False
-            except DatabaseAway as error:
+            except Away as error:
                 if not self._is_away:
-                    log.warning("predictions wait for the database", error=str(error))
+                    log.warning("predictions wait for the database or the blobs", error=str(error))
                 self._is_away = True
                 if not self._stopping.wait(_REST_S):
                     continue  # it is tried again

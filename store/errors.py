@@ -12,8 +12,10 @@ StoreError
 ├── BadPack           bytes that are no pack of predictions
 ├── BackupRefused     a backup cannot be taken, or not be restored there
 ├── SchemaOlder       the database has no such table yet; the migration brings it
-└── DatabaseAway      PostgreSQL cannot be reached (a commit may have happened: read, then try)
-    └── DatabaseBusy  a lock or a connection was not had in time (try again)
+└── Away              what the store leans on cannot be reached (try again)
+    ├── DatabaseAway      PostgreSQL (a commit may have happened: read, then try)
+    │   └── DatabaseBusy  a lock or a connection was not had in time
+    └── BlobsAway         the object store; what was put may lie there
 """
 
 from __future__ import annotations
@@ -72,7 +74,15 @@ class BackupRefused(StoreError):
     """A backup cannot be taken, or cannot be restored there; what to do about it is said."""
 
 
-class DatabaseAway(StoreError):
+class Away(StoreError):
+    """What the store leans on cannot be reached; try again."""
+
+
+class BlobsAway(Away):
+    """The object store cannot be reached or refuses us; what was to be put may lie there."""
+
+
+class DatabaseAway(Away):
     """PostgreSQL cannot be reached; a commit that it left unanswered may have happened."""
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from store.secrets import SecretFiles, checked
@@ -17,7 +20,32 @@ class StoreSettings(BaseSettings):
 
     database_url: str = Field(description="PostgreSQL: postgresql+psycopg://user:password@host/db")
     redis_url: str = Field(description="Redis: redis://host:port/0, or redis+socket:///path")
-    blobs: Path = Field(description="Folder of the content-addressed blobs")
+
+    # where the bytes are
+    blobs: str = Field(description="The content-addressed blobs: a folder, or s3://bucket/prefix")
+    cache: Path = Field(
+        Path("~/.cache/lure"),
+        description="Folder of this machine for what is fetched from a bucket, and for uploads",
+    )
+    cache_bytes: int = Field(20 << 30, gt=0, description="Most bytes that were fetched and stay")
+    s3_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/\s]+/?$",
+        description="S3-compatible store, such as http://minio:9000; unset: that of AWS. Only"
+        " http:// allows connections without TLS",
+    )
+    s3_region: str | None = Field(None, description="Region of the bucket")
+    s3_access_key_id: str | None = Field(
+        None, description="Unset: the usual variables and services of AWS are asked"
+    )
+    s3_secret_access_key: str | None = Field(None, repr=False, description="Of that key")
+    s3_virtual_hosted: bool = Field(
+        default=False, description="The bucket's name in the host's; else it is in the path"
+    )
+
+    quota_bytes: int | None = Field(
+        None, ge=0, description="Most bytes of all blobs; beyond them uploads are refused with 507"
+    )
 
     heartbeat_s: float = Field(2.0, gt=0, description="Seconds between two heartbeats of a task")
     stale_s: float = Field(10.0, gt=0, description="Age at which a heartbeat counts as a death")
@@ -52,6 +80,17 @@ class StoreSettings(BaseSettings):
         " case (lure_database_url); variables come before files",
     )
 
+    @field_validator("blobs", mode="before")
+    @classmethod
+    def _place(cls, place: str | Path) -> str:
+        return place_named(place)
+
+    @model_validator(mode="after")
+    def _whole_key(self) -> Self:
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            raise ValueError("LURE_S3_ACCESS_KEY_ID and LURE_S3_SECRET_ACCESS_KEY go together")
+        return self
+
     @field_validator("secrets_dir")
     @classmethod
     def _readable(cls, folder: Path | None) -> Path | None:
@@ -78,6 +117,19 @@ class StoreSettings(BaseSettings):
     def redis_client_url(self) -> str:
         """The same server in redis-py's spelling; Celery says `redis+socket`, redis-py `unix`."""
         return self.redis_url.replace("redis+socket://", "unix://", 1)
+
+
+def place_named(place: str | Path) -> str:
+    """A folder's path, or a bucket's URL, if it can be one.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    named = os.fspath(place)
+    url = urlsplit(named)
+    if "://" in named and (url.scheme != "s3" or not url.netloc or url.query or url.fragment):
+        raise ValueError(f"must be a folder or s3://bucket/prefix, not {named}")
+    return named
 
 
 def faults(error: ValidationError) -> list[str]:

@@ -18,6 +18,7 @@ from store.bus import Bell
 from store.engine import Database
 from store.models import Base
 from store.settings import StoreSettings
+from tests.buckets import S3
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -46,6 +47,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     folder = tmp_path_factory.mktemp("servers")
     with Postgres(folder / "postgres") as postgres, Redis(folder / "redis") as redis:
         yield Servers(postgres, redis)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """An S3 endpoint for the whole run; a test that stops it brings its own."""
+    endpoint = S3(tmp_path_factory.mktemp("s3")).start()
+    yield endpoint
+    endpoint.stop()
 
 
 def settings_for(servers: Servers, blobs: Path) -> StoreSettings:
@@ -89,7 +98,7 @@ def database(_migrated: None, settings: StoreSettings) -> Iterator[Database]:
 
 @pytest.fixture
 def blobs(settings: StoreSettings, database: Database) -> Blobs:
-    return Blobs(settings.blobs, database)
+    return Blobs.of(settings, database)
 
 
 def empty(database_url: str) -> None:

@@ -20,7 +20,7 @@ from lure_core.errors import BadArchive
 from lure_core.images import split_of
 from store import chunks, classes, jobs, streams
 from store.engine import Session
-from store.errors import DatabaseAway, FenceLost
+from store.errors import Away, FenceLost
 from store.failpoint import failpoint
 from store.models import Chunk, Stream
 from store.states import ChunkState
@@ -37,11 +37,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Upload:
-    """The claimed rows, and where the payload lies."""
+    """The claimed rows."""
 
     stream: Stream
     chunk: Chunk
-    path: Path
     taken: frozenset[str]  # classes that the stream has, or will have
 
     @property
@@ -104,12 +103,12 @@ def _attend(context: Context, claim: chunks.Admission) -> None:
     except Interrupted:
         heartbeat.hand_back()
         log.info("admission handed back")
-    except DatabaseAway as away:
+    except Away as away:
         log.warning("left to be done again: %s", away)
     except Exception as error:
         log.exception("the admission raised")
         told = None if is_of_the_machine(error) else repr(error)
-        with suppress(DatabaseAway):  # then the heartbeat goes stale, which is a death too
+        with suppress(Away):  # then the heartbeat goes stale, which is a death too
             context.transact(lambda session: chunks.hand_back(session, claim, error=told))
 
 
@@ -117,8 +116,7 @@ def _open(context: Context, claim: chunks.Admission) -> Upload:
     def read(session: Session) -> Upload:
         stream = streams.lock(session, claim.stream_id)
         chunk = chunks.fenced(session, claim)
-        path = context.blobs.path(chunk.digest)
-        return Upload(stream, chunk, path, taken=classes.taken(session, stream))
+        return Upload(stream, chunk, taken=classes.taken(session, stream))
 
     return context.transact(read)
 
@@ -159,7 +157,7 @@ def _write(
         max_members=context.settings.max_members,
         max_total_bytes=context.settings.max_unpacked_bytes,
     )
-    listing = archive.check(upload.path, upload.chunk.media_type, limits)
+    listing = archive.check(_payload(context, upload), upload.chunk.media_type, limits)
     spec = upload.spec
     if spec is None:  # a first chunk is read twice: for its shape, then for its images
         spec = common_shape(_decoded(context, upload, listing, spec=None, heartbeat=heartbeat))
@@ -191,9 +189,14 @@ def _decoded(
     """Each item in order; between two of them it is seen whether to go on."""
     fixed = None if upload.may_bring_classes else upload.listed
     decoder = Decoder(spec, fixed, context.settings.decoders)
-    for one in decoder.each(archive.items(upload.path, listing)):
+    for one in decoder.each(archive.items(_payload(context, upload), listing)):
         heartbeat.check()
         yield one
+
+
+def _payload(context: Context, upload: Upload) -> Path:
+    """The upload as it was sent; asked for anew where it is opened, which may be much later."""
+    return context.local(upload.chunk.digest)
 
 
 def _admit(session: Session, claim: chunks.Admission, found: Found) -> bool:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from store.errors import DatabaseAway
+from store.errors import Away
 from store.models import Stream
 
 log = logging.getLogger(__name__)
@@ -17,11 +17,11 @@ def apart(stream: Stream, fault: str) -> Iterator[None]:
     """What is raised within is logged as that fault of the stream, and goes no further.
 
     Raises:
-        DatabaseAway: That is no fault of the stream's.
+        Away: That is no fault of the stream's.
     """
     try:
         yield
-    except DatabaseAway:
+    except Away:
         raise
     except Exception:
         log.exception(fault, extra={"stream": stream.name})

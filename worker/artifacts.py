@@ -21,7 +21,7 @@ from structlog.contextvars import bound_contextvars
 
 from store import artifacts, chunks, cycles, streams, versions
 from store.engine import Session
-from store.errors import DatabaseAway, FenceLost, NotFound
+from store.errors import Away, BlobMissing, FenceLost, NotFound
 from store.models import Stream, Version
 from store.states import VersionState
 from worker.context import Context
@@ -80,12 +80,12 @@ def _make(context: Context, claim: artifacts.Claim) -> None:
     except Interrupted:
         heartbeat.hand_back()
         log.info("export handed back")
-    except DatabaseAway as away:
+    except Away as away:
         log.warning("left to be done again: %s", away)
     except Exception as error:
         log.exception("the export raised")
         words = None if is_of_the_machine(error) else str(error)
-        with suppress(DatabaseAway):  # then the heartbeat goes stale, which is a death too
+        with suppress(Away):  # then the heartbeat goes stale, which is a death too
             context.transact(lambda session: artifacts.hand_back(session, claim, error=words))
 
 
@@ -121,15 +121,14 @@ def _run(context: Context, work: _Work, file: Path, heartbeat: Heartbeat) -> Ans
         _Died: It ended without an answer, or took too long.
         FenceLost, Interrupted: As `Heartbeat.check`; the process is ended then.
     """
-    blobs = context.blobs
     with tempfile.TemporaryDirectory(prefix="lure-export-") as folder:
         desk = Path(folder)
         job = Job(
             stream=work.stream.name,
             version=work.version.version,
-            weights=str(blobs.path(work.version.digest)),
-            sidecar=str(blobs.path(work.version.sidecar_digest)),
-            chunks=[str(blobs.path(one)) for one in work.chunks if blobs.exists(one)],
+            weights=str(context.local(work.version.digest)),
+            sidecar=str(context.local(work.version.sidecar_digest)),
+            chunks=[str(path) for one in work.chunks if (path := _found(context, one))],
             packages=list(context.settings.packages),
             file=str(file),
             answer=str(desk / "answer.json"),
@@ -141,6 +140,14 @@ def _run(context: Context, work: _Work, file: Path, heartbeat: Heartbeat) -> Ans
             words = (desk / "stderr").read_text(errors="replace")[-_LAST_WORDS:].strip()
             raise _Died(f"the exporting process ended with status {status}: {words}")
         return Answer.read(Path(job.answer))
+
+
+def _found(context: Context, digest: str) -> Path | None:
+    """A chunk file, or nothing: others are there to compare on."""
+    try:
+        return context.local(digest)
+    except BlobMissing:
+        return None
 
 
 def _attend(desk: Path, heartbeat: Heartbeat, *, limit_s: float) -> int:

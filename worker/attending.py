@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from store.engine import Session
-from store.errors import DatabaseAway, FenceLost
+from store.errors import Away, FenceLost
 from worker.context import Context
 from worker.errors import Interrupted, is_of_the_machine
 from worker.heartbeat import Heartbeat
@@ -57,7 +57,7 @@ def attend(context: Context, hold: Hold, work: Callable[[Heartbeat], None]) -> b
     except Interrupted:
         heartbeat.hand_back()
         log.info("%s handed back", hold.kind, extra=told)
-    except DatabaseAway as away:
+    except Away as away:
         log.warning("left to be resumed: %s", away, extra=told)
         return False
     except Exception as error:
@@ -74,5 +74,5 @@ def _record(context: Context, hold: Hold, error: Exception) -> None:
     text = "".join(traceback.format_exception(error))[-_MAX_TRACEBACK:]
     try:
         context.transact(lambda session: hold.record_exception(session, text))
-    except (FenceLost, DatabaseAway) as lost:
+    except (FenceLost, Away) as lost:
         log.warning("the exception could not be recorded: %s", lost)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from store.blobs import Blobs
 from store.bus import Bell
 from store.engine import Database, Session
-from worker.board import Board
 from worker.patience import patiently
 from worker.settings import WorkerSettings
 from worker.stop import Stop
@@ -28,23 +28,19 @@ class Wake(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """The store, the settings, the ways to the world outside: wake-ups, the stop, the board."""
+    """The store, the settings and the two ways to the world outside: wake-ups and the stop."""
 
     settings: WorkerSettings
     database: Database
     blobs: Blobs
     wake: Wake
     stop: Stop
-    board: Board = field(default_factory=Board)
 
     @classmethod
-    def of(
-        cls, settings: WorkerSettings, *, wake: Wake, stop: Stop, board: Board | None = None
-    ) -> Context:
+    def of(cls, settings: WorkerSettings, *, wake: Wake, stop: Stop) -> Context:
         """Open the store for this process."""
         database = Database(settings, on_events=Bell(settings).ring)
-        blobs = Blobs(settings.blobs, database)
-        return cls(settings, database, blobs, wake, stop, board or Board())
+        return cls(settings, database, Blobs.of(settings, database), wake, stop)
 
     @property
     def name(self) -> str:
@@ -52,8 +48,16 @@ class Context:
         return f"{socket.gethostname()}:{os.getpid()}"
 
     def patiently(self, work: Callable[[], T]) -> T:
-        """Do what can be done twice, waiting for a database that is away."""
+        """Do what can be done twice, waiting for a database or an object store that is away."""
         return patiently(work, patience_s=self.settings.patience_s, stopping=self.stop)
+
+    def local(self, digest: str, *, check: bool = False) -> Path:
+        """A blob as a local file, waiting for a store that is away; see `Blobs.local`."""
+        return self.patiently(lambda: self.blobs.local(digest, check=check))
+
+    def read(self, digest: str) -> bytes:
+        """A blob's bytes, checked, waiting for a store that is away; see `Blobs.read`."""
+        return self.patiently(lambda: self.blobs.read(digest))
 
     def transact(self, work: Callable[[Session], T]) -> T:
         """Do `work` in one transaction of its own, waiting for a database that is away."""

@@ -61,7 +61,7 @@ def close(context: Context, stream: Stream) -> str | None:
         if not labels:
             return None
         payload = _payload(path)
-        context.blobs.put_file(path, payload.digest)
+        context.patiently(lambda: context.blobs.put_file(path, payload.digest))
     failpoint("feedback.stored")
     with context.database.begin() as session:
         chunk = _hand_on(session, stream, labels, payload)
@@ -132,7 +132,7 @@ def _records(context: Context, pack_id: str) -> list[Record]:
     if pack is None:  # another worker closed its labels, and it expired
         return []
     try:
-        return packfile.unpack(context.blobs.read(pack.digest))
+        return packfile.unpack(context.read(pack.digest))
     except (BlobMissing, BlobDamaged, BadPack):
         log.exception("a pack of predictions is lost", extra={"pack": pack_id})
         with context.database.begin() as session:

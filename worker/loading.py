@@ -111,8 +111,8 @@ def load(context: Context, claim: cycles.Claim, work: Work) -> Task:
 
 def read_version(context: Context, version: Version) -> Checkpoint:
     """A version's bytes, both checked against their digests."""
-    sidecar: dict[str, Any] = json.loads(context.blobs.read(version.sidecar_digest))
-    return Checkpoint(context.blobs.read(version.digest), sidecar)
+    sidecar: dict[str, Any] = json.loads(context.read(version.sidecar_digest))
+    return Checkpoint(context.read(version.digest), sidecar)
 
 
 def file_of(chunk: Chunk) -> str:
@@ -122,7 +122,7 @@ def file_of(chunk: Chunk) -> str:
 
 
 def _paths(context: Context, wanted: Sequence[Chunk]) -> list[Path]:
-    return [context.blobs.path(file_of(chunk)) for chunk in wanted]
+    return [context.local(file_of(chunk)) for chunk in wanted]
 
 
 def _normalisation(

@@ -69,7 +69,7 @@ def _mask(context: Context, version: Version) -> npt.NDArray[np.uint8] | None:
     if digest is None:
         return None
     try:
-        return np.frombuffer(context.blobs.read(digest), dtype=np.uint8)
+        return np.frombuffer(context.read(digest), dtype=np.uint8)
     except (BlobMissing, BlobDamaged) as lost:
         log.warning("no overlap with version %s: %s", version.version, lost)
         return None
@@ -83,7 +83,7 @@ def _per_chunk(context: Context, work: Work, result: CycleResult) -> list[Entry]
 def _scores(context: Context, version: Version) -> list[Entry]:
     """How the parent did on each chunk; without its bytes, too, the lineage begins anew here."""
     try:
-        return scores.read(context.blobs, version) or []
+        return context.patiently(lambda: scores.read(context.blobs, version)) or []
     except (BlobMissing, BlobDamaged) as lost:
         log.warning("no forgetting since version %s: %s", version.version, lost)
         return []

@@ -81,7 +81,4 @@ def _config(context: Context, made: Recorded) -> CycleConfig:
 
 def _paths(context: Context, wanted: Sequence[Chunk]) -> list[Path]:
     """Of the chunk files, each read through once: a damaged one would be told as another result."""
-    digests = [file_of(chunk) for chunk in wanted]
-    for digest in digests:
-        context.blobs.check(digest)
-    return [context.blobs.path(digest) for digest in digests]
+    return [context.local(file_of(chunk), check=True) for chunk in wanted]

@@ -32,7 +32,7 @@ def _resume_state(context: Context, digest: str | None) -> bytes | None:
     if digest is None:
         return None
     try:
-        return context.patiently(lambda: context.blobs.read(digest))
+        return context.read(digest)
     except (BlobMissing, BlobDamaged) as lost:
         log.warning("beginning anew: %s", lost)
         return None

@@ -21,7 +21,7 @@ from service.params import StreamName, VersionNumber
 from service.preconditions import Preconditions, etag
 from service.schemas.artifacts import ONNX, SAFETENSORS, SIDECAR, ArtifactShape
 from store import artifacts, streams, versions
-from store.errors import Conflict, NotFound
+from store.errors import BlobDamaged, BlobMissing, BlobsAway, Conflict, NotFound
 from store.models import Artifact, Version
 from store.states import ArtifactState, VersionState
 
@@ -47,7 +47,7 @@ _QUEUED = {
     "description": "It is being made; ask again",
     **sent("Location", "Retry-After"),
 }
-_REFUSALS = (NotFound, Conflict, Gone, ModelAway, RangeNotSatisfiable)
+_REFUSALS = (NotFound, Conflict, Gone, ModelAway, BlobsAway, RangeNotSatisfiable)
 _ANSWERS = {"_206": _PART, "_304": _UNCHANGED}
 _RANGE = {"parameters": read("Range", "If-Range")}
 
@@ -80,9 +80,10 @@ class Shelf:
         tag = etag(digest)
         if self.seen.unchanged(digest):
             return Response(status_code=304, headers={"etag": tag})
-        path = self.blobs.path(digest)
-        if not path.is_file():
-            raise ModelAway(f"the bytes under sha256:{digest} cannot be read now")
+        try:
+            path = self.blobs.local(digest)
+        except (BlobMissing, BlobDamaged) as lost:
+            raise ModelAway(f"the bytes under sha256:{digest} cannot be read now") from lost
         said = f"sha-256=:{base64.b64encode(bytes.fromhex(digest)).decode()}:"
         headers |= {"etag": tag, "repr-digest": said}
         if not self._in_part(tag, path.stat().st_size):  # it is of what is sent, not of the whole

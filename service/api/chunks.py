@@ -26,7 +26,7 @@ from service.params import ChunkId, PageSize, PageToken, StreamName, number_of
 from service.schemas.chunks import ChunkShape, ReportShape
 from service.schemas.common import Page, page_of
 from store import answers, chunks, streams, traces, tracing
-from store.errors import Conflict, KeyReused, NotFound
+from store.errors import BlobsAway, Conflict, KeyReused, NotFound
 from store.failpoint import failpoint
 from store.models import Answer
 from store.states import ChunkState
@@ -90,6 +90,7 @@ class Intake:
         errors.TooLarge,
         errors.TooSlow,
         errors.DiskFull,
+        BlobsAway,
         _200={"model": ChunkShape, "description": "These bytes were here already", **_FOLLOWED},
         _202={"description": "The bytes are safe", **_FOLLOWED},
     ),

@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 
 
 def _collect(store: Store, _: Namespace) -> int:
-    blobs = Blobs(store.settings.blobs, store.database)
+    blobs = Blobs.of(store.settings, store.database)
     log.info("deleted %d blobs", garbage.collect(store.database, blobs))
     return 0
 
 
 def _check(store: Store, _: Namespace) -> int:
-    blobs = Blobs(store.settings.blobs, store.database)
+    blobs = Blobs.of(store.settings, store.database)
     with store.database.begin() as session:
         lost = garbage.missing(session, blobs)
     for digest in lost:

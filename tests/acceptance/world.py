@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from store.blobs import Blobs
 from store.engine import Database
 from store.settings import StoreSettings
 from tests.digits import digits_zip, images, png
+from tests.ports import free_port
 
 RECIPE = {"epochs": 2, "learn_epochs": 2, "batch_size": 32, "augmentation": "none"}
 _numbers = itertools.count(1)
@@ -52,7 +52,7 @@ class World:
         )
         self.database = Database(self.settings)
         migrate(self.settings, self.database)
-        self.blobs = Blobs(self.settings.blobs, self.database)
+        self.blobs = Blobs.of(self.settings, self.database)
         self.children: list[Child] = []
         self.apis: list[Api] = []
         self.patience_s = 60.0
@@ -218,10 +218,3 @@ def wait_for(condition: Callable[[], bool], what: str, world: World) -> None:
 def wait_exit(child: Child, world: World) -> None:
     """Wait until a process has ended by itself."""
     assert child.wait(world.patience_s), f"{child.spec.name} did not end\n{world.logs()}"
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])

@@ -63,7 +63,7 @@ def plane(
         settings, max_upload_bytes=160 << 20, upload_idle_s=1.0, max_json_bytes=100_000
     )
     with running(small) as api:
-        yield Plane(api.client, api.url, database, settings.blobs, settings.redis_client_url)
+        yield Plane(api.client, api.url, database, Path(settings.blobs), settings.redis_client_url)
     database.close()
     bell.close()
     empty(settings.database_url)

@@ -130,7 +130,7 @@ def running(settings: ServiceSettings, *, ready: bool = True) -> Iterator[Runnin
 def digits_and_candidate(settings: StoreSettings) -> Iterator[Running]:
     """A replica that serves version 1 of `digits`; version 2 is its candidate."""
     database = Database(settings)
-    blobs = Blobs(settings.blobs, database)
+    blobs = Blobs.of(settings, database)
     stream = digits_stream(database)
     for seed in range(2):
         learned(database, blobs, stream, seed=seed, champion=seed == 0, architecture="mlp")

@@ -13,6 +13,7 @@ from safetensors.numpy import load
 
 from store import artifacts, retention, streams
 from store.blobs import Blobs
+from store.blobs.folder import Folder
 from store.models import Stream, Version
 from store.states import VersionState
 from tests.service.conftest import Plane
@@ -23,7 +24,7 @@ REPORT = {"agreement": 1.0, "images": 100, "judge": 60, "max_abs_difference": 2e
 
 @pytest.fixture
 def blobs(plane: Plane) -> Blobs:
-    return Blobs(plane.blobs, plane.database)
+    return Blobs(Folder(plane.blobs), plane.database)
 
 
 @pytest.fixture
@@ -218,7 +219,7 @@ def test_a_contaminated_version_is_not_given_out(
 def test_bytes_that_are_missing_are_told_as_away(
     client: httpx.Client, blobs: Blobs, url: str, version: Version
 ) -> None:
-    blobs.path(version.digest).unlink()
+    blobs.local(version.digest).unlink()
     answer = client.get(f"{url}/safetensors")
     problem(answer, 503)
     assert "retry-after" in answer.headers

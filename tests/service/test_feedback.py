@@ -200,7 +200,7 @@ def test_a_damaged_pack_spoils_its_own_labels_alone(
     assert place is not None
     api.app.state.watch.recorder.settle([place.pack_id], timeout_s=20)
     with database.begin() as session:
-        blobs.path(session.query(Pack).one().digest).write_bytes(b"rotten")
+        blobs.local(session.query(Pack).one().digest).write_bytes(b"rotten")
     _, good = predict(api, 2)
     answer = give(api, (spoilt["prediction_id"], "3"), (good["prediction_id"], "3"))
     assert told(answer) == [("refused", "unknown"), ("accepted", None)]
@@ -214,7 +214,7 @@ def test_a_label_is_taken_without_looking_at_the_images(
     assert place is not None
     api.app.state.watch.recorder.settle([place.pack_id], timeout_s=20)
     with database.begin() as session:
-        path = blobs.path(session.query(Pack).one().digest)
+        path = blobs.local(session.query(Pack).one().digest)
     image = png(images[0])
     path.write_bytes(path.read_bytes().replace(image, bytes(len(image))))
     assert told(give(api, (one["prediction_id"], one["label"]))) == [("accepted", None)]

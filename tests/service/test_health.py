@@ -59,7 +59,7 @@ def test_a_champion_that_does_not_load_is_told_and_the_rest_is_ready(
 ) -> None:
     learned(database, blobs, digits_stream(database, "good"))
     lost = learned(database, blobs, digits_stream(database, "lost"), seed=1)
-    blobs.path(lost.digest).unlink()
+    blobs.local(lost.digest).unlink()
     with running(service_settings(settings)) as api:
         assert "models" in api.client.get("/readyz").json()["degraded"]
         assert api.app.state.watch.slots.champions() == {"good": 1}

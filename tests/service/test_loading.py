@@ -84,7 +84,7 @@ def test_a_version_that_cannot_be_loaded_spoils_no_spare(
 ) -> None:
     loader = Loader(blobs)
     loader.load("digits", versions[0])  # and let go of: its weights are spare
-    path = blobs.path(versions[1].digest)
+    path = blobs.local(versions[1].digest)
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"?")
     with pytest.raises(BadCheckpoint, match="digest"):

@@ -71,7 +71,7 @@ def test_files_are_answered_in_their_order_by_the_very_model(
         "normalisation": {"mean": [0.3], "std": [0.4]},
         "weights_sha256": version.digest,
     }
-    model = load_classifier(blobs.path(version.digest), sidecar)
+    model = load_classifier(blobs.local(version.digest), sidecar)
     expected = model.predict(images[:3, None])
     assert [p["label"] for p in answer["predictions"]] == [CLASSES[k] for k in expected.argmax(1)]
     for told, row in zip(answer["predictions"], expected, strict=True):
@@ -245,7 +245,7 @@ def test_a_version_whose_bytes_are_gone_is_a_503_and_the_champion_answers_on(
     with database.begin() as session:
         stream = streams.get(session, "digits")
     lost = learned(database, blobs, stream, seed=1, champion=False)
-    blobs.path(lost.digest).unlink()
+    blobs.local(lost.digest).unlink()
     one = {"content": png(images[0]), "headers": PNG}
     answer = api.client.post(f"{URL}?version=2", **one)
     problem(answer, 503)

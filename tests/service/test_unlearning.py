@@ -9,6 +9,7 @@ import pytest
 
 from store import streams
 from store.blobs import Blobs
+from store.blobs.folder import Folder
 from store.models import Stream
 from tests.conftest import Servers
 from tests.factories import create_version
@@ -23,7 +24,7 @@ HOSTILE = 'block<script>&"quoted"\x07.weight'
 @pytest.fixture
 def row(plane: Plane, stream: str, servers: Servers) -> Stream:
     """A stream of two versions; the second reset 6 of 30 weights."""
-    blobs = Blobs(plane.blobs, plane.database)
+    blobs = Blobs(Folder(plane.blobs), plane.database)
     with plane.database.begin() as session:
         row = streams.get(session, stream)
     create_version(plane.database, row)

@@ -5,6 +5,7 @@ from sqlalchemy import inspect
 
 from store import chunks, lineage, scores, serving, streams, versions
 from store.blobs import Blobs
+from store.blobs.folder import Folder
 from store.models import Stream, Version
 from tests.factories import create_version
 from tests.service.conftest import Plane
@@ -74,7 +75,7 @@ def test_what_grows_with_every_chunk_is_shown_of_one_version_alone(
     plane: Plane, row: Stream
 ) -> None:
     entries = [{"chunk": "chk_1", "images": 10, "correct": 9, "accuracy": 0.9}]
-    digest = Blobs(plane.blobs, plane.database).put_bytes(scores.packed(entries))
+    digest = Blobs(Folder(plane.blobs), plane.database).put_bytes(scores.packed(entries))
     create_version(plane.database, row, config={"classes": ["0", "1"]}, scores_digest=digest)
     url = f"/v1/streams/{row.name}/versions"
     (listed,) = plane.client.get(url).json()["items"]

@@ -231,7 +231,7 @@ def test_a_champion_that_cannot_be_loaded_does_not_hurt_the_one_that_is_served(
             create_version(database, stream, digest=digest, sidecar_digest=digest)
             return
         version = learned(database, blobs, stream, seed=1, champion=False)
-        path = blobs.path(version.digest)
+        path = blobs.local(version.digest)
         if damage == "missing":
             path.unlink()
         else:
@@ -255,7 +255,7 @@ def test_a_blob_that_comes_back_is_served_without_further_ado(
 ) -> None:
     stream = digits_stream(database)
     version = learned(database, blobs, stream)
-    path = blobs.path(version.digest)
+    path = blobs.local(version.digest)
     content = path.read_bytes()
     path.unlink()
 

@@ -122,7 +122,7 @@ def another(worker_settings: WorkerSettings) -> Iterator[Callable[[], Bench]]:
         database = Database(worker_settings)
         made.append(database)
         wakes = Wakes()
-        blobs = Blobs(worker_settings.blobs, database)
+        blobs = Blobs.of(worker_settings, database)
         return Bench(Context(worker_settings, database, blobs, wakes, Stop()), wakes)
 
     yield make

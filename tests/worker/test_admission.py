@@ -42,7 +42,7 @@ def test_good_digits_become_a_chunk_file(bench: Bench, media_type: str) -> None:
     admitted = bench.chunk(chunk)
     assert admitted.state is ChunkState.ADMITTED
     assert admitted.file_digest is not None
-    file = open_chunk(bench.context.blobs.path(admitted.file_digest))
+    file = open_chunk(bench.context.blobs.local(admitted.file_digest))
     assert file.labels == [str(label) for label in labels[:60]]
     assert np.array_equal(file.images[:, 0], images[:60])
     assert admitted.report == {

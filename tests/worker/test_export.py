@@ -121,10 +121,10 @@ def test_the_file_answers_to_raw_pixels_as_the_version_does(
     assert made.report["max_abs_difference"] < 1e-5
 
     assert made.digest is not None
-    path = bench.context.blobs.path(made.digest)
+    path = bench.context.blobs.local(made.digest)
     version = bench.version(stream, 1)
     sidecar = json.loads(bench.context.blobs.read(version.sidecar_digest))
-    classifier = load_classifier(bench.context.blobs.path(version.digest), sidecar)
+    classifier = load_classifier(bench.context.blobs.local(version.digest), sidecar)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for count in (1, 7):
         batch = images[100 : 100 + count, None]
@@ -242,7 +242,7 @@ def test_agreement_counts_the_images_whose_best_class_is_the_same(
 ) -> None:
     chunk = bench.admitted(stream, range(40))
     assert chunk.file_digest is not None
-    path = bench.context.blobs.path(chunk.file_digest)
+    path = bench.context.blobs.local(chunk.file_digest)
 
     def even(batch: np.ndarray) -> np.ndarray:
         return np.tile(np.float32([0.6, 0.4]), (len(batch), 1))

@@ -87,7 +87,7 @@ def contents(bench: Bench, chunk_id: str) -> dict[str, str]:
     """The name and label of each item of a chunk."""
     with bench.database.begin() as session:
         (chunk,) = chunks.by_ids(session, [chunk_id])
-    path = bench.context.blobs.path(chunk.digest)
+    path = bench.context.blobs.local(chunk.digest)
     listing = archive.check(path, chunk.media_type)
     return {item.name: item.label for item in archive.items(path, listing)}
 
@@ -229,7 +229,7 @@ def test_a_pack_whose_bytes_are_lost_holds_up_no_other(bench: Bench) -> None:
     place = predictions.place_of(lost[0])
     assert place is not None
     pack = bench.read(packs.by_ids, [place.pack_id])[place.pack_id]
-    bench.context.blobs.path(pack.digest).write_bytes(b"rotten")
+    bench.context.blobs.local(pack.digest).write_bytes(b"rotten")
     (chunk_id,) = closing.close_due(bench.context)
     assert contents(bench, chunk_id).keys() == set(kept)
     assert open_labels(bench, stream) == []

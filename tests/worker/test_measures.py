@@ -16,7 +16,7 @@ def test_without_the_scores_of_its_parent_a_version_is_made_that_remembers_nothi
     process_next(bench.context, stream.id)
     lost = bench.version(stream, 1).scores_digest
     assert lost is not None
-    bench.context.blobs.path(lost).unlink()
+    bench.context.blobs.local(lost).unlink()
     process_next(bench.context, stream.id)
     two = bench.version(stream, 2)
     assert (two.parent, two.metrics["forgetting"]) == (1, None)

@@ -172,7 +172,7 @@ def test_without_its_chunk_file_it_fails_with_the_reason(bench: Bench) -> None:
     rerun_id = ask(bench, stream, 1)
     file_digest = bench.chunks(stream)[0].file_digest
     assert file_digest is not None
-    bench.context.blobs.path(file_digest).unlink()
+    bench.context.blobs.local(file_digest).unlink()
     rerun_next(bench.context)
     rerun = read(bench, stream, rerun_id)
     assert rerun.state is RerunState.FAILED
