@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from store.blobs import Blobs
 from store.bus import Bell
 from store.engine import Database, Session
+from worker.board import Board
 from worker.patience import patiently
 from worker.settings import WorkerSettings
 from worker.stop import Stop
@@ -28,19 +29,23 @@ class Wake(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """The store, the settings and the two ways to the world outside: wake-ups and the stop."""
+    """The store, the settings, the ways to the world outside: wake-ups, the stop, the board."""
 
     settings: WorkerSettings
     database: Database
     blobs: Blobs
     wake: Wake
     stop: Stop
+    board: Board = field(default_factory=Board)
 
     @classmethod
-    def of(cls, settings: WorkerSettings, *, wake: Wake, stop: Stop) -> Context:
+    def of(
+        cls, settings: WorkerSettings, *, wake: Wake, stop: Stop, board: Board | None = None
+    ) -> Context:
         """Open the store for this process."""
         database = Database(settings, on_events=Bell(settings).ring)
-        return cls(settings, database, Blobs.of(settings, database), wake, stop)
+        blobs = Blobs.of(settings, database)
+        return cls(settings, database, blobs, wake, stop, board or Board())
 
     @property
     def name(self) -> str:
