@@ -150,12 +150,11 @@ def resume(session: Session, webhook_id: str) -> Webhook:
     return row
 
 
-def ask_ping(session: Session, webhook_id: str) -> str:
-    """Have a worker call it once, whatever else there is to tell; the call's id."""
+def ask_ping(session: Session, webhook_id: str) -> Webhook:
+    """Have a worker call it once, whatever else there is to tell, also while it is paused."""
     row = _locked(session, webhook_id)
-    ping_id = new_id("png")
-    row.ping = {"id": ping_id}
-    return ping_id
+    row.ping = {"id": new_id("png")}
+    return row
 
 
 def states(session: Session) -> list[State]:

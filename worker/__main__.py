@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pydantic import ValidationError
 
 from worker.app import QUEUES, create_app
+from worker.observed import configure
 from worker.processes import attach
 from worker.settings import WorkerSettings
 
@@ -58,10 +59,13 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(explain(error) + "\n")
         return 2
     app = create_app(settings, queues_of(arguments))
+    configure(app)  # before Celery has its first word
     attach(app)
     extra = [*_QUIET, *_name(arguments)] if "worker" in arguments else []
     start: Callable[[list[str]], int | None] = app.start
-    return start([*arguments, *extra]) or 0
+    # its banner is for people, and no line of a log
+    quiet = ["--quiet"] if settings.log_json else []
+    return start([*quiet, *arguments, *extra]) or 0
 
 
 if __name__ == "__main__":
