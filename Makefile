@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 TEST_JOBS ?= 2
 export LURE_SHARED ?= $(abspath ../shared)
 
-.PHONY: help setup demo test test-slow check format up smoke bench bench-serve pins clean
+.PHONY: help setup demo test test-slow check format up smoke bench bench-serve sbom audit pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -70,9 +70,25 @@ bench-serve: $(READY) ## predictions beside LitServe, under swaps and beside a t
 	@$(BIN)/python -m benchmarks.swap
 	@$(BIN)/python -m benchmarks.yielding
 
+# what is only needed to look at the environment does not belong into it
+AUDIT ?= .venv-audit
+
+$(AUDIT)/.ready: pyproject.toml constraints.txt $(READY)
+	@[ -x $(AUDIT)/bin/python ] || $(PYTHON) -m venv $(AUDIT)
+	@PYTHONWARNINGS=ignore $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group audit
+	@touch $@
+
+sbom: $(AUDIT)/.ready ## the environment's components as CycloneDX, in build/sbom.json
+	@mkdir -p build
+	@$(AUDIT)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json
+	@echo "build/sbom.json: $$($(BIN)/python -c 'import json; print(len(json.load(open("build/sbom.json"))["components"]))') components"
+
+audit: $(AUDIT)/.ready ## known vulnerabilities of what is installed (needs to reach the advisories' service)
+	@$(AUDIT)/bin/pip-audit --progress-spinner off --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 pins: $(READY) ## print the installed versions, for constraints.txt
 	@$(BIN)/python -m pip freeze --exclude-editable --all | grep -viE '^(nvidia|cuda|triton=)'
 
 clean: ## remove what can be made again (not ./lure-data)
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	@rm -rf $(VENV) $(AUDIT) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,6 +12,7 @@ import sys
 import typer
 
 from lure.commands import (
+    access,
     aliases,
     data,
     feedback,
@@ -42,6 +43,7 @@ _COMMANDS = (
     aliases,
     figures,
     reproduce,
+    access,
     operating,
 )
 for commands in _COMMANDS:

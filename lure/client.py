@@ -21,6 +21,7 @@ from typing import Any, Self, cast
 import httpx
 
 from lure import shapes, sse, uploads
+from lure.calls.access import AccessCalls
 from lure.calls.base import of_stream
 from lure.calls.feedback import FeedbackCalls
 from lure.calls.figures import FiguresCalls
@@ -36,16 +37,17 @@ LOOK_EVERY_S = 2.0
 READY_S = 5.0
 
 
-class Client(RegistryCalls, FiguresCalls, RerunCalls, FeedbackCalls):
+class Client(RegistryCalls, FiguresCalls, RerunCalls, FeedbackCalls, AccessCalls):
     """A client of one service; not to be shared between threads.
 
     Args:
         url: where the service answers.
+        api_key: where it needs one; None: the environment's LURE_API_KEY.
         retries: see `lure.http.Http`.
     """
 
-    def __init__(self, url: str, *, retries: int = 5) -> None:
-        super().__init__(Http(url, retries=retries))
+    def __init__(self, url: str, api_key: str | None = None, *, retries: int = 5) -> None:
+        super().__init__(Http(url, api_key, retries=retries))
 
     def close(self) -> None:
         self.http.close()

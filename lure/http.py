@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ import httpx
 
 from lure.errors import LureError, Unreachable
 
+API_KEY = "LURE_API_KEY"  # in the environment
 BUSY = frozenset({429, 503})
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 30.0
@@ -24,18 +26,19 @@ class Http:
 
     Args:
         url: where it answers.
+        api_key: shown with every request; None: the environment's LURE_API_KEY, if there is one.
         retries: how often a request that may safely be sent twice is sent again after a lost
             connection, 429 or 503, waiting as `Retry-After` says. One that may not is sent again
             only where no connection was had.
     """
 
-    def __init__(self, url: str, *, retries: int = 5) -> None:
+    def __init__(self, url: str, api_key: str | None = None, *, retries: int = 5) -> None:
         self.url = url.rstrip("/")
         self.retries = retries
         self.client = httpx.Client(
             base_url=self.url,
             timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
-            headers={"User-Agent": "lure"},
+            headers={"User-Agent": "lure", **_shown(api_key)},
             # a proxy is of no use on the way to this very machine
             trust_env=urlsplit(self.url).hostname not in LOOPBACK,
         )
@@ -103,6 +106,20 @@ def checked(response: httpx.Response) -> httpx.Response:
         status=response.status_code,
         errors=problem.get("errors") or (),
     )
+
+
+def _shown(api_key: str | None) -> dict[str, str]:
+    """The header that shows the key.
+
+    Raises:
+        LureError: it cannot be a key.
+    """
+    key = (os.environ.get(API_KEY, "") if api_key is None else api_key).strip()
+    if not key:
+        return {}
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise LureError("the API key is none", detail=f"see {API_KEY}; it looks like lure_…")
+    return {"Authorization": f"Bearer {key}"}
 
 
 def unreachable(url: str, error: Exception) -> Unreachable:

@@ -22,10 +22,11 @@ def document(answer: Any) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table; as wide as it needs to be where no terminal bounds it."""
+    width = None if sys.stdout.isatty() else WIDE
     drawn = Table(*columns, title=title, title_justify="left")
     for row in rows:
         drawn.add_row(*(cell(value) for value in row))
-    Console(width=None if sys.stdout.isatty() else WIDE, highlight=False).print(drawn)
+    Console(width=width, highlight=False, markup=False).print(drawn)
 
 
 def cell(value: Any) -> str:

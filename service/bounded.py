@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
+from service.access.route import GuardedRoute
 from service.errors import Fault, Invalid
 from service.settings import ServiceSettings
 
 
-class JsonRoute(APIRoute):
+class JsonRoute(GuardedRoute):
     """Refuses a body that is no JSON (415), too large (413) or too slow (408); see the settings."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import Metric
 
+from service.access.counters import AccessCounters
 from service.sharing import shared
 from service.slot import Served
 from service.tally import Tally
@@ -58,12 +59,13 @@ class Counters:
             ["reason"],
             registry=None,
         )
-        self.versions = Tally(shared())
         # there from the beginning: a series that appears with its first count shows no increase
         for reason in ("full", "late", "gone"):
             self._refused.labels(reason)
         for outcome in ("kept", "dropped"):
             self._records.labels(outcome)
+        self.versions = Tally(shared())
+        self.access = AccessCounters()
 
     def predicted(self, stream: str, version: int, images: int) -> None:
         """That many images were predicted by that version."""
@@ -103,3 +105,4 @@ class Counters:
             self._refused,
         ):
             yield from counter.collect()
+        yield from self.access.collect()

@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
+from service.access.route import GuardedRoute
 from service.counters import Counters
 from service.errors import ClientGone, Fault, Invalid, TooLate
 from service.settings import ServiceSettings
@@ -21,7 +21,7 @@ HEADER = "X-Request-Timeout-Ms"
 _CLIENT = "lure.client"  # in a request's scope: who waits for it
 
 
-class DeadlineRoute(APIRoute):
+class DeadlineRoute(GuardedRoute):
     """Gives a request up when its time is over (504) or its client has left.
 
     Its time is `LURE_PREDICT_TIMEOUT_S`, in which the wait for its body does not count: that has a

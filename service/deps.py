@@ -12,6 +12,8 @@ from anyio import CapacityLimiter
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from service.access import NOBODY, PRINCIPAL, Principal
+from service.access.keeper import Keeper
 from service.answered import Answers
 from service.oip.statistics import Statistics
 from service.queue import Queue
@@ -53,11 +55,21 @@ async def _checks(connection: HTTPConnection) -> CapacityLimiter:
     return cast(CapacityLimiter, connection.app.state.checks)
 
 
+async def _keeper(connection: HTTPConnection) -> Keeper:
+    return cast(Watch, connection.app.state.watch).keeper
+
+
+async def _principal(connection: HTTPConnection) -> Principal:
+    return cast(Principal, connection.scope.get(PRINCIPAL, NOBODY))
+
+
 SettingsDep = Annotated[ServiceSettings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 BlobsDep = Annotated[Blobs, Depends(_blobs)]
 QueueDep = Annotated[Queue, Depends(_queue)]
 AnswersDep = Annotated[Answers, Depends(_answers)]
 ChecksDep = Annotated[CapacityLimiter, Depends(_checks)]
+KeeperDep = Annotated[Keeper, Depends(_keeper)]
+PrincipalDep = Annotated[Principal, Depends(_principal)]
 WatchDep = Annotated[Watch, Depends(_watch)]
 StatisticsDep = Annotated[Statistics, Depends(_statistics)]

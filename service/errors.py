@@ -12,6 +12,9 @@ ServiceError
 ├── DiskFull              the blobs' disk is nearly full
 ├── RangeNotSatisfiable   no part that is asked for lies in the file
 ├── PreconditionRequired  a change without If-Match
+├── Unauthenticated       no valid API key came with the request
+├── Forbidden             the key that came does not allow this
+├── TooMany               too many requests came in a while
 ├── Gone                  it was there, and was deleted for good
 ├── NothingServed         the stream has no version to predict with yet
 ├── ModelAway             a version's bytes cannot be read now (try again)
@@ -104,6 +107,24 @@ class PreconditionRequired(ServiceError):
     """A change was asked for without saying which state it is meant for."""
 
 
+class Unauthenticated(ServiceError):
+    """No valid API key came with the request."""
+
+    headers: Mapping[str, str] = {"www-authenticate": 'Bearer realm="lure"'}
+
+
+class Forbidden(ServiceError):
+    """The key that came does not allow this."""
+
+
+class TooMany(ServiceError):
+    """Too many requests came in a while; the headers say when to come again."""
+
+    def __init__(self, detail: str, headers: Mapping[str, str]) -> None:
+        super().__init__(detail)
+        self.headers = headers
+
+
 class Gone(ServiceError):
     """It was there, and was deleted for good."""
 
@@ -192,6 +213,9 @@ TABLE: dict[type[Exception], Kind] = {
     PreconditionRequired: Kind(
         _S.PRECONDITION_REQUIRED, "precondition-required", "A precondition is needed"
     ),
+    Unauthenticated: Kind(_S.UNAUTHORIZED, "unauthenticated", "A valid API key is needed"),
+    Forbidden: Kind(_S.FORBIDDEN, "forbidden", "The key does not allow this"),
+    TooMany: Kind(_S.TOO_MANY_REQUESTS, "rate-limited", "Too many requests", retry_after_s=60),
     Gone: Kind(_S.GONE, "gone", "It is not there any more"),
     NothingServed: Kind(_S.CONFLICT, "nothing-served", "Nothing is served yet", retry_after_s=5),
     ModelAway: Kind(

@@ -10,17 +10,21 @@ import anyio
 import anyio.to_thread
 from fastapi import FastAPI
 
-from service import metrics, openapi, problems
+from service import described, metrics, openapi, problems
+from service.access import route as guarded
+from service.access.gate import Gate
 from service.answered import Answers
 from service.api import (
     aliases,
     artifacts,
+    audit,
     chunks,
     cycles,
     events,
     feedback,
     health,
     inference_v2,
+    keys,
     known,
     lineage,
     models_v2,
@@ -32,11 +36,13 @@ from service.api import (
 )
 from service.api import metrics as stream_metrics
 from service.batcher import Limits
+from service.hardening import SafeHeaders
 from service.loader import Manner
 from service.middleware import Drain, RequestContext
 from service.oip.statistics import Statistics
 from service.predict import Capacity
 from service.queue import Queue
+from service.ratelimit import RateLimits
 from service.settings import ServiceSettings
 from service.slot import Room
 from service.watch import Watch
@@ -62,6 +68,8 @@ _ROUTERS = (  # tried in this order: what is asked most comes first
     models_v2.router,
     known.router,
     events.router,
+    keys.router,
+    audit.router,
     health.router,
 )
 
@@ -74,17 +82,22 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         summary="Keeps image classifiers fresh while labelled data arrives in chunks.",
         lifespan=_lifespan,
         redirect_slashes=False,
+        redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = settings
     app.state.statistics = Statistics()
+    app.router.route_class = guarded.GuardedRoute
     problems.install(app)
     for router in _ROUTERS:
         app.include_router(router)
     metrics.install(app)
     app.add_middleware(Drain, max_bytes=settings.drain_bytes, timeout_s=settings.drain_s)
-    app.add_middleware(RequestContext)  # the last one added is the outermost
+    app.add_middleware(RequestContext)
+    app.add_middleware(SafeHeaders)  # the last one added is the outermost
+    guarded.check(app)
     openapi.install(app)
+    described.install(app)
     return app
 
 
@@ -118,6 +131,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database, app.state.blobs = database, blobs
         app.state.queue, app.state.watch = queue, watch
         app.state.answers = Answers(database, blobs, watch.recorder)
+        limits = RateLimits(settings)
+        opened.push_async_callback(limits.close)
+        app.state.gate = Gate(settings, keeper=watch.keeper, limits=limits)
         app.state.checks = anyio.CapacityLimiter(_CHECKS)
         yield
 

@@ -10,6 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from service.errors import Invalid
 
 _MAX_PARTS = 100
+_MAX_HEADER_BYTES = 8 << 10  # of one part, which are in memory
 
 
 class FileOfForm:
@@ -27,7 +28,7 @@ class FileOfForm:
         self._on_file = on_file
         self._headers: dict[str, str] = {}
         self._field = self._value = b""
-        self._parts = self._files = 0
+        self._parts = self._files = self._header_bytes = 0
         self._in_file = self._ended = False
         self._out: list[bytes] = []
         try:
@@ -66,14 +67,22 @@ class FileOfForm:
     def _part_begin(self) -> None:
         self._parts += 1
         self._headers = {}
+        self._header_bytes = 0
         if self._parts > _MAX_PARTS:
             raise Invalid(f"the multipart form has more than {_MAX_PARTS} parts")
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._bound(end - start)
         self._field += data[start:end]
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._bound(end - start)
         self._value += data[start:end]
+
+    def _bound(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > _MAX_HEADER_BYTES:
+            raise Invalid(f"a part of the multipart form has {_MAX_HEADER_BYTES} bytes of headers")
 
     def _header_end(self) -> None:
         self._headers[self._field.decode("latin-1").lower()] = self._value.decode("latin-1")

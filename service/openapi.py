@@ -15,6 +15,7 @@ from service.errors import (
     TABLE,
     DiskFull,
     EmptyBody,
+    Forbidden,
     Gone,
     Invalid,
     ModelAway,
@@ -24,7 +25,9 @@ from service.errors import (
     RangeNotSatisfiable,
     TooLarge,
     TooLate,
+    TooMany,
     TooSlow,
+    Unauthenticated,
     UnsupportedMediaType,
     WrongDigest,
 )
@@ -57,6 +60,9 @@ _DETAIL: dict[type[Exception], str] = {
     TooSlow: "nothing came for 30 s",
     WrongDigest: "the body's sha-256 is not the one in Content-Digest",
     EmptyBody: "there is no image in the body",
+    Unauthenticated: "this needs an API key: send the header `Authorization: Bearer lure_…`",
+    Forbidden: "this needs a key with the scope admin; key camera-7 has not",
+    TooMany: "key camera-7 may make 600 requests in a minute",
     Gone: "the weights of version 3 were deleted; its record stays",
     NothingServed: "stream digits has no version yet; send it a chunk",
     Overloaded: "256 predictions wait already",
@@ -92,6 +98,10 @@ def refusals(*errors: type[Exception], **others: dict[str, Any]) -> Responses:
         problem["examples"][kind.slug] = {"value": example}
         if kind.retry_after_s is not None:
             response |= sent("Retry-After")
+        if error is Unauthenticated:
+            response |= sent("WWW-Authenticate")
+        if error is TooMany:
+            response |= sent("Retry-After", "RateLimit", "RateLimit-Policy")
         if error is RangeNotSatisfiable:
             response |= sent("Content-Range")
     return found

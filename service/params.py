@@ -8,21 +8,21 @@ from fastapi import Path, Query
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 POINTED = r"^([0-9]{1,9}|@[a-z0-9][a-z0-9_-]{0,62})$"
-_ID = r"^[A-Za-z0-9_]{1,64}$"
+ID = r"^[A-Za-z0-9_]{1,64}$"
 _PAGE = r"^[0-9]{1,18}$"
 WORDS = {  # what a pattern means, for whoever missed it
     NAME: "lower-case letters, digits, - and _, at most 63, the first a letter or a digit",
     POINTED: "a number, or @ and an alias",
-    _ID: "letters, digits and _, at most 64",
+    ID: "letters, digits and _, at most 64",
     _PAGE: "the next_page_token of the page before",
 }
 _MAX_INT = 2**31 - 1
 
 StreamName = Annotated[str, Path(pattern=NAME, description="The stream's name")]
 AliasName = Annotated[str, Path(pattern=NAME, description="The alias's name")]
-ChunkId = Annotated[str, Path(pattern=_ID, description="The chunk's id")]
-CycleId = Annotated[str, Path(pattern=_ID, description="The cycle's id")]
-RerunId = Annotated[str, Path(pattern=_ID, description="The rerun's id")]
+ChunkId = Annotated[str, Path(pattern=ID, description="The chunk's id")]
+CycleId = Annotated[str, Path(pattern=ID, description="The cycle's id")]
+RerunId = Annotated[str, Path(pattern=ID, description="The rerun's id")]
 VersionNumber = Annotated[int, Path(ge=1, le=_MAX_INT, description="The version")]
 VersionOrAlias = Annotated[
     str, Path(pattern=POINTED, description="A version's number, or `@` and an alias")

@@ -20,6 +20,7 @@ import uvicorn
 
 from service import sharing
 from service.main import create_app
+from service.protocol import bounded
 from service.server import Server
 from service.settings import ServiceSettings
 from store import tracing
@@ -42,7 +43,10 @@ def serve(settings: ServiceSettings, listening: socket.socket | None = None) -> 
         log_config=None,  # one way for all logs, see store.observe
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        http=bounded(settings),
+        ws="none",
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=settings.shutdown_s,
         timeout_keep_alive=_KEEP_ALIVE_S,
     )

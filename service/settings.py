@@ -20,6 +20,25 @@ class ServiceSettings(StoreSettings):
     threads: int = Field(20, gt=0, description="Threads for the database and the disk")
     shutdown_s: int = Field(10, gt=0, description="Seconds for open requests when it must stop")
 
+    # who may come in, how often and with how much; see docs/security.md
+    metrics_open: bool = Field(
+        default=False, description="/metrics without a key beyond loopback too"
+    )
+    requests_per_minute: int = Field(
+        0, ge=0, description="Of each key that has no limit of its own, all replicas; 0: any number"
+    )
+    failed_auths_per_minute: int = Field(
+        60, ge=0, description="401 answers to an address in a minute, then 429; 0: any number"
+    )
+    max_connections: int = Field(1000, gt=0, description="Open connections of each process")
+    max_head_bytes: int = Field(32 << 10, gt=0, description="Bytes of a request's line and headers")
+    head_timeout_s: float = Field(10.0, gt=0, description="Longest time for these to come")
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses of proxies, comma-separated, whose X-Forwarded-For and -Proto count;"
+        " else a client's address is that of its connection",
+    )
+
     max_upload_bytes: int = Field(2048 * _MIB, gt=0, description="Largest chunk")
     upload_timeout_s: float = Field(3600.0, gt=0, description="Longest time for one upload")
     upload_idle_s: float = Field(30.0, gt=0, description="Longest silence within an upload")

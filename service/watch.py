@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Collection
 import structlog
 from redis import RedisError
 
+from service.access.keeper import Keeper
 from service.counters import Counters
 from service.gauges import Gauges
 from service.loader import Loader, Manner
@@ -33,7 +34,7 @@ from store.engine import Database
 from store.errors import DatabaseAway
 from store.settings import StoreSettings
 
-_THREADS = 4  # one for each step, and one to spare
+_THREADS = 5  # one for each step, and one to spare
 _FLUSH_S = 2.0  # for the last predictions to be written when it must stop
 _STEPS_S = 3.0  # for the steps to end when it must stop: PostgreSQL may hang
 _LEAVE_S = 2.0  # for giving the lease back
@@ -61,6 +62,7 @@ class Watch:
         self.slots = Slots(room)
         self.counters = Counters()
         self.gauges = Gauges()
+        self.keeper = Keeper(database, self.counters.access)
         self.library = Library(
             database, Loader(blobs, manner), slots=self.slots, counters=self.counters
         )
@@ -81,13 +83,14 @@ class Watch:
         self._stopping = asyncio.Event()
         self._champions_moved = asyncio.Event()
         self._events_came = asyncio.Event()
+        self._keys_changed = asyncio.Event()
         self._steps: list[asyncio.Task[None]] = []
         self._ear: asyncio.Task[None] | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether every champion was looked for once: before that an answer would be a guess."""
-        return self._swapper.looked
+        """Whether champions and keys were looked for once: before, an answer would be a guess."""
+        return self._swapper.looked and self.keeper.keyring.is_known
 
     @property
     def degraded(self) -> list[str]:
@@ -110,6 +113,7 @@ class Watch:
                 self._repeat("champions", self._swapper.look, self._champions_moved)
             ),
             asyncio.create_task(self._repeat("events", self.tail.look, self._events_came)),
+            asyncio.create_task(self._repeat("keys", self._look_at_keys, self._keys_changed)),
         ]
         self._ear = asyncio.create_task(self._listen())
 
@@ -135,12 +139,14 @@ class Watch:
             *(self.tail.readers, self._threads),
         ):
             pool.close()
+        self.keeper.close()
         self.counters.versions.publish()  # who takes this place over counts on from here
 
     async def _give_lease_back(self) -> None:
         try:
             async with asyncio.timeout(_LEAVE_S):
                 await self._threads.run(self._leave)
+                await self._threads.run(self.keeper.flush)
         except (DatabaseAway, TimeoutError) as error:
             log.warning("the lease runs out by itself", error=str(error) or "no answer in time")
 
@@ -150,13 +156,13 @@ class Watch:
             champions=self.slots.champions(),
             listeners=self.tail.listeners,
             degraded=self.degraded,
+            ready=self.ready,
         )
         self.counters.versions.publish()
 
     def note(self, events: Collection[str]) -> None:
         """Events of these names were made by this process; any thread may tell."""
         if _MOVES.intersection(events):
-            ready=self.ready,
             self.library.doubt()
 
     def end_streams(self) -> None:
@@ -208,6 +214,11 @@ class Watch:
         self._events_came.set()
         if not names or _MOVES.intersection(names):
             self._champions_moved.set()
+        if not names or self.keeper.is_about(names):
+            self._keys_changed.set()
+
+    async def _look_at_keys(self) -> None:
+        await self._threads.run(self.keeper.refresh)
 
     async def _hold_lease(self) -> None:
         try:

@@ -54,6 +54,7 @@ class StoreSettings(BaseSettings):
     gc_s: float = Field(60.0, gt=0, description="Seconds between two collections of garbage")
     max_members: int = Field(200_000, gt=0, description="Most images in one chunk")
     max_unpacked_bytes: int = Field(8 << 30, gt=0, description="Most bytes in one chunk, unpacked")
+    audit_days: int = Field(365, gt=0, description="Days that the audit log is kept")
     model_packages: str = Field(
         default="",
         description="Models of one's own that streams may ask for, each as"

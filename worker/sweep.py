@@ -12,6 +12,7 @@ from lure_core.policies import Retention, policy
 from store import (
     answers,
     artifacts,
+    audit,
     chunks,
     counterfactuals,
     cycles,
@@ -22,8 +23,8 @@ from store import (
     retention,
     streams,
     traces,
-)
     workers,
+)
 from store.engine import Session
 from store.models import Stream, WorkerLease
 from store.schema import has
@@ -49,15 +50,15 @@ def sweep(context: Context, queue: str) -> int:
         found = waiting(session, stale_s)[:_AT_ONCE]
     for task, arguments in found:
         context.wake(task, *arguments, expires_s=expires_s)
-    return len(found)
     context.board.swept()
+    return len(found)
 
 
 def _to_admit(session: Session, stale_s: float) -> list[_Waiting]:
     replicas.bury(session, stale_s=stale_s)
-    received = chunks.unattended(session, stale_s=stale_s)
     if has(session, WorkerLease):
         workers.bury(session, stale_s=stale_s)
+    received = chunks.unattended(session, stale_s=stale_s)
     exports = artifacts.unattended(session, stale_s=stale_s)
     return [
         *((jobs.ADMIT_CHUNK, (chunk,)) for chunk in received),
@@ -82,8 +83,9 @@ def collect(context: Context) -> None:
     with context.database.begin() as session:
         answers.forget_old(session)
         traces.forget_old(session)
-    if deleted:
+        audit.forget_old(session, days=context.settings.audit_days)
     context.board.collected()
+    if deleted:
         log.info("garbage collected", extra={"blobs": deleted})
 
 

@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse
 
 from service import errors, holding, idempotency
 from service.bounded import JsonRoute
-from service.deps import DatabaseDep
+from service.caller import CallerDep
+from service.deps import DatabaseDep, PrincipalDep
 from service.headers import sent
 from service.idempotency import KeyDep
 from service.openapi import JSON_BODY, refusals
@@ -28,7 +29,6 @@ from store.models import Alias, Answer, Stream
 
 router = APIRouter(prefix="/v1/streams/{stream}/aliases", tags=["aliases"], route_class=JsonRoute)
 
-_WHO = "api"  # the key's name, once there are keys
 
 _TAGGED = {"description": "As it is now", **sent("ETag")}
 _MOVED = _TAGGED | sent("ETag", "Location")
@@ -127,7 +127,7 @@ def put_alias(
     stream: StreamName,
     alias: AliasName,
     wish: AliasMoveWish,
-    seen: PreconditionsDep,
+    caller: CallerDep,
     database: DatabaseDep,
     response: Response,
 ) -> AliasShape:
@@ -139,9 +139,9 @@ def put_alias(
     with database.begin() as session:
         row = streams.lock(session, streams.get(session, stream).id)
         stays = holding.wanted(row, alias, wish.hold)
-        move = aliases.Move(wish.version, _WHO, wish.reason, stays)
+        move = aliases.Move(wish.version, caller.who, wish.reason, stays)
         revision = _revision(session, row, alias)
-        seen.check(revision, f"alias {alias}")
+        caller.seen.check(revision, f"alias {alias}")
         moved = aliases.move_if(session, row, alias, move, revision=revision)
     if revision is None:
         response.status_code = 201
@@ -160,7 +160,7 @@ def put_alias(
 def delete_alias(
     stream: StreamName,
     alias: AliasName,
-    seen: PreconditionsDep,
+    caller: CallerDep,
     database: DatabaseDep,
     reason: Annotated[Reason, Query(description="Goes into the history")] = "",
 ) -> None:
@@ -168,8 +168,8 @@ def delete_alias(
     with database.begin() as session:
         row = streams.lock(session, streams.get(session, stream).id)
         found = aliases.get(session, row, alias)
-        seen.check(found.revision, f"alias {alias}")
-        aliases.remove(session, row, alias, who=_WHO, reason=reason)
+        caller.seen.check(found.revision, f"alias {alias}")
+        aliases.remove(session, row, alias, who=caller.who, reason=reason)
     log.info("alias deleted", stream=stream, alias=alias)
 
 
@@ -203,13 +203,14 @@ def rollback_alias(
     alias: AliasName,
     database: DatabaseDep,
     key: KeyDep,
+    principal: PrincipalDep,
     why: Why | None = None,
 ) -> JSONResponse:
     """With an `Idempotency-Key` it can be sent again without going back one more version."""
     reason = (why.reason if why else "") or "rolled back"
 
     def act(session: Session, row: Stream) -> Alias:
-        return aliases.rollback(session, row, who=_WHO, reason=reason)
+        return aliases.rollback(session, row, who=principal.who, reason=reason)
 
     return _acted(database, Action("rollback", stream, alias, key, reason), act)
 
@@ -225,12 +226,13 @@ def release_alias(
     alias: AliasName,
     database: DatabaseDep,
     key: KeyDep,
+    principal: PrincipalDep,
     why: Why | None = None,
 ) -> JSONResponse:
     reason = (why.reason if why else "") or "released"
 
     def act(session: Session, row: Stream) -> Alias:
-        return aliases.release(session, row, who=_WHO, reason=reason)
+        return aliases.release(session, row, who=principal.who, reason=reason)
 
     return _acted(database, Action("release", stream, alias, key, reason), act)
 

@@ -13,6 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from service import ranges, waiting
+from service.access.route import GuardedRoute
 from service.deps import BlobsDep, DatabaseDep, QueueDep
 from service.errors import Gone, ModelAway, RangeNotSatisfiable
 from service.headers import read, sent
@@ -25,7 +26,11 @@ from store.errors import BlobDamaged, BlobMissing, BlobsAway, Conflict, NotFound
 from store.models import Artifact, Version
 from store.states import ArtifactState, VersionState
 
-router = APIRouter(prefix="/v1/streams/{stream}/versions/{version}/artifacts", tags=["artifacts"])
+router = APIRouter(
+    prefix="/v1/streams/{stream}/versions/{version}/artifacts",
+    tags=["artifacts"],
+    route_class=GuardedRoute,
+)
 
 _RETRY_AFTER_S = 5  # an export takes ten seconds and more
 _FILE = {"schema": {"type": "string", "format": "binary"}}

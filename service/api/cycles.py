@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from service.access.route import GuardedRoute
 from service.deps import DatabaseDep
 from service.openapi import refusals
 from service.params import CycleId, PageSize, PageToken, StreamName, key_of
@@ -13,7 +14,7 @@ from store import chunks, cycles, streams
 from store.errors import NotFound
 from store.states import CycleState
 
-router = APIRouter(prefix="/v1/streams/{stream}/cycles", tags=["cycles"])
+router = APIRouter(prefix="/v1/streams/{stream}/cycles", tags=["cycles"], route_class=GuardedRoute)
 
 
 @router.get("", responses=refusals(NotFound), summary="The stream's cycles, newest first")

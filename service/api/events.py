@@ -13,6 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from service.access.route import GuardedRoute
 from service.deps import DatabaseDep, WatchDep
 from service.errors import Overloaded
 from service.openapi import refusals
@@ -23,7 +24,7 @@ from store.errors import NotFound
 from store.models import Event
 from store.states import ACTIVE
 
-router = APIRouter(tags=["events"])
+router = APIRouter(tags=["events"], route_class=GuardedRoute)
 
 _RETRY_MS = 2000
 _LAST = "cycle.finished"

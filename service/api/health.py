@@ -7,10 +7,11 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from service.access.route import GuardedRoute
 from service.deps import WatchDep
 from service.openapi import unready
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=GuardedRoute)
 
 
 class Live(BaseModel):

@@ -13,10 +13,12 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from service import holding, invocation, payload
+from service.access import PRINCIPAL, Principal
+from service.access.route import GuardedRoute
 from service.aside import aside
 from service.batcher import Probabilities
 from service.deadline import DeadlineRoute
-from service.deps import DatabaseDep, WatchDep
+from service.deps import DatabaseDep, PrincipalDep, WatchDep
 from service.errors import (
     EmptyBody,
     Fault,
@@ -41,10 +43,9 @@ from service.watch import Watch
 from store import aliases, catalogue, streams
 from store.errors import Conflict, NotFound
 
-router = APIRouter(tags=["known spellings"])
+router = APIRouter(tags=["known spellings"], route_class=GuardedRoute)
 asked = APIRouter(tags=["known spellings"], route_class=DeadlineRoute)
 
-_WHO = "api"  # the key's name, once there are keys
 _BEST = 5  # classes of an answer in TorchServe's form, as its image classifiers give
 _JSON = "application/json"
 _IMAGE = {"schema": {"type": "string", "format": "binary"}}
@@ -150,7 +151,7 @@ async def invoke(
     if _media_type(request) != _JSON:
         raise UnsupportedMediaType(f"invocations are {_JSON} here")
     watch: Watch = request.app.state.watch
-    served = await watch.library.find(stream or x_stream or _only_stream(watch), version)
+    served = await watch.library.find(stream or x_stream or _its_stream(request), version)
     probabilities = await _probabilities(request, served)
     told = [
         Scored(label=served.classes[k], probability=row[k])
@@ -192,6 +193,7 @@ def set_default(
     model: StreamName,
     version: VersionOrAlias,
     database: DatabaseDep,
+    principal: PrincipalDep,
     reason: Annotated[Reason, Query(description="Goes into the history")] = "set as the default",
     *,
     hold: Annotated[bool | None, Query(description="As in PUT …/aliases/champion")] = None,
@@ -201,7 +203,8 @@ def set_default(
         stream = streams.lock(session, streams.get(session, model).id)
         to = catalogue.pointed_at(session, stream, version).version
         stays = holding.wanted(stream, aliases.CHAMPION, hold)
-        aliases.move(session, stream, aliases.CHAMPION, aliases.Move(to, _WHO, reason, stays))
+        move = aliases.Move(to, principal.who, reason, stays)
+        aliases.move(session, stream, aliases.CHAMPION, move)
     log.info("alias set", stream=model, alias=aliases.CHAMPION, version=to, hold=stays)
     return Health(status=f'Default version successfully updated for model "{model}" to "{to}"')
 
@@ -254,12 +257,16 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _only_stream(watch: Watch) -> str:
-    """The stream to ask where none is named.
+def _its_stream(request: Request) -> str:
+    """The stream to ask where none is named: the key's, or the only one.
 
     Raises:
         Invalid: There are several, or none.
     """
+    principal: Principal = request.scope[PRINCIPAL]
+    if principal.stream is not None:
+        return principal.stream
+    watch: Watch = request.app.state.watch
     names = sorted(watch.slots.champions())
     if len(names) != 1:
         words = f"{len(names)} streams serve; say which one: ?stream=NAME, or the header X-Stream"

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import JSONResponse, Response
 
 from service import graph
+from service.access.route import GuardedRoute
 from service.deps import DatabaseDep
 from service.negotiation import preferred
 from service.openapi import refusals
@@ -16,7 +17,11 @@ from service.schemas.lineage import LineageShape
 from store import lineage, streams
 from store.errors import NotFound
 
-router = APIRouter(prefix="/v1/streams/{stream}/lineage", tags=["versions"])
+router = APIRouter(
+    prefix="/v1/streams/{stream}/lineage",
+    tags=["versions"],
+    route_class=GuardedRoute,
+)
 
 _TEXT = {"schema": {"type": "string"}}
 _FORMATS = {"json": "application/json", "mermaid": graph.MERMAID, "dot": graph.DOT}

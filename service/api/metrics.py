@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from service import worth
+from service.access.route import GuardedRoute
 from service.deps import DatabaseDep
 from service.openapi import refusals
 from service.params import StreamName
@@ -21,7 +22,11 @@ from service.schemas.metrics import (
 from store import counterfactuals, curves, feedback, streams
 from store.errors import NotFound
 
-router = APIRouter(prefix="/v1/streams/{stream}/metrics", tags=["streams"])
+router = APIRouter(
+    prefix="/v1/streams/{stream}/metrics",
+    tags=["streams"],
+    route_class=GuardedRoute,
+)
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Show so many of the newest versions")]
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from starlette.responses import JSONResponse
 
 from service import blueprint, idempotency
 from service.bounded import JsonRoute
+from service.caller import CallerDep
 from service.deps import DatabaseDep, SettingsDep
 from service.errors import PreconditionRequired
 from service.headers import sent
 from service.idempotency import KeyDep
 from service.openapi import JSON_BODY, refusals
 from service.params import PageSize, PageToken, StreamName, key_of
-from service.preconditions import Preconditions, etag
+from service.preconditions import etag
 from service.schemas.common import Page, page_of
 from service.schemas.streams import NewStream, StreamPatch, StreamShape
 from store import aliases, answers, replicas, streams
@@ -31,7 +31,6 @@ router = APIRouter(prefix="/v1/streams", tags=["streams"], route_class=JsonRoute
 
 _SCOPE = "POST /v1/streams"
 _TAGGED = {"description": "As it is now", **sent("ETag")}
-_WHO = "api"  # the key's name, once there are keys
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +104,7 @@ def get_stream(
 def change_stream(
     stream: StreamName,
     patch: StreamPatch,
-    seen: Annotated[Preconditions, Depends()],
+    caller: CallerDep,
     database: DatabaseDep,
     settings: SettingsDep,
     response: Response,
@@ -116,8 +115,8 @@ def change_stream(
     """
     with database.begin() as session:
         row = streams.lock(session, streams.get(session, stream).id)
-        seen.check(row.revision, f"stream {stream}")
-        streams.change(session, row, blueprint.changed(row, patch), who=_WHO)
+        caller.seen.check(row.revision, f"stream {stream}")
+        streams.change(session, row, blueprint.changed(row, patch), who=caller.who)
         shape = _shape(session, row, settings)
     log.info("stream settings", stream=stream, revision=row.revision)
     response.headers["etag"] = etag(row.revision)

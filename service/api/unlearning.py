@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header
 from starlette.responses import JSONResponse, Response
 
 from service import picture
+from service.access.route import GuardedRoute
 from service.deps import BlobsDep, DatabaseDep
 from service.headers import sent
 from service.negotiation import preferred
@@ -20,7 +21,11 @@ from store.engine import Database
 from store.errors import NotFound
 from store.models import Version
 
-router = APIRouter(prefix="/v1/streams/{stream}/versions/{version}", tags=["versions"])
+router = APIRouter(
+    prefix="/v1/streams/{stream}/versions/{version}",
+    tags=["versions"],
+    route_class=GuardedRoute,
+)
 
 _JSON, _BYTES = "application/json", "application/octet-stream"
 _SVG = {picture.MEDIA_TYPE: {"schema": {"type": "string"}}}

@@ -7,7 +7,8 @@ from collections import defaultdict
 import structlog
 from fastapi import APIRouter, Response
 
-from service.deps import BlobsDep, DatabaseDep
+from service.access.route import GuardedRoute
+from service.deps import BlobsDep, DatabaseDep, PrincipalDep
 from service.openapi import refusals
 from service.params import PageSize, PageToken, StreamName, VersionNumber, number_of
 from service.schemas.common import Page, page_of
@@ -17,9 +18,12 @@ from store.engine import Session
 from store.errors import Conflict, NotFound
 from store.models import Stream
 
-router = APIRouter(prefix="/v1/streams/{stream}/versions", tags=["versions"])
+router = APIRouter(
+    prefix="/v1/streams/{stream}/versions",
+    tags=["versions"],
+    route_class=GuardedRoute,
+)
 
-_WHO = "api"  # the key's name, once there are keys
 
 log = structlog.get_logger(__name__)
 
@@ -60,14 +64,16 @@ def get_version(
     responses=refusals(NotFound, Conflict),
     summary="Delete a version's weights and exports; its record stays",
 )
-def delete_weights(stream: StreamName, version: VersionNumber, database: DatabaseDep) -> None:
+def delete_weights(
+    stream: StreamName, version: VersionNumber, database: DatabaseDep, principal: PrincipalDep
+) -> None:
     """Refused while an alias points at it, or a cycle or rerun that is not over begins from it.
 
     The bytes go with the next collection of garbage. Done before, it changes nothing.
     """
     with database.begin() as session:
         row = streams.get(session, stream)
-        deleted = retention.delete_weights(session, row, version, who=_WHO)
+        deleted = retention.delete_weights(session, row, version, who=principal.who)
     if deleted:
         log.info("weights deleted", stream=stream, version=version)
 

@@ -8,7 +8,7 @@ import sys
 
 from pydantic import ValidationError
 
-from store.admin import backup, initialising, migrating, tidying
+from store.admin import backup, initialising, keys, migrating, tidying
 from store.admin.command import Command, Plain, Store
 from store.engine import Database
 from store.observe import configure_logging
@@ -19,6 +19,7 @@ _COMMANDS: tuple[Command | Plain, ...] = (
     *migrating.COMMANDS,
     *backup.COMMANDS,
     *tidying.COMMANDS,
+    *keys.COMMANDS,
 )
 
 

@@ -154,6 +154,12 @@ def test_a_broken_form_is_refused(client: httpx.Client, stream: str, body: bytes
     problem(push(client, stream, body, headers), 422, "invalid")
 
 
+def test_a_part_of_endless_headers_is_refused(client: httpx.Client, stream: str) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    lines = b"".join(b"x-%d: %s\r\n" % (number, b"a" * 3000) for number in range(4))
+    problem(push(client, stream, b"--b\r\n" + lines, headers), 422, "invalid")
+
+
 def test_a_form_without_a_boundary_is_refused(client: httpx.Client, stream: str) -> None:
     headers = {"content-type": "multipart/form-data"}
     problem(push(client, stream, b"--b--", headers), 422, "invalid")

@@ -1,0 +1,52 @@
+"""Keys that a stack is made with: their texts lie in files beside the other secrets.
+
+    lure_bootstrap_key   the first administrator's
+    lure_metrics_key     what scrapes `/metrics`: it may read
+
+The API makes them known when it starts. Only the hashes are kept, and a key that was revoked stays
+revoked while its file is still there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from store import keys
+from store.engine import Session
+from store.keys import NewKey
+from store.models import ApiKey
+from store.schema import has
+
+BOOTSTRAP, METRICS = "lure_bootstrap_key", "lure_metrics_key"
+_MEANT = {
+    BOOTSTRAP: NewKey("bootstrap", [keys.ADMIN]),
+    METRICS: NewKey("metrics", [keys.READ]),
+}
+
+log = logging.getLogger(__name__)
+
+
+def register(session: Session, folder: Path | None) -> list[str]:
+    """Make the folder's keys known.
+
+    Returns:
+        The names of those that were not known before.
+    """
+    if folder is None or not has(session, ApiKey):
+        return []
+    found = list(_texts(folder))
+    return [wanted.name for wanted, text in found if keys.ensure(session, text, wanted)]
+
+
+def _texts(folder: Path) -> Iterator[tuple[NewKey, str]]:
+    for name, wanted in _MEANT.items():
+        path = folder / name
+        if not path.is_file():
+            continue
+        text = path.read_text("utf-8").strip()
+        if keys.is_well_formed(text):
+            yield wanted, text
+        else:
+            log.error("%s holds no key: `lure_` and at least 40 characters behind it", path)
