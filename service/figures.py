@@ -18,8 +18,9 @@ from prometheus_client.registry import Collector
 from service import families
 from service.reading import Reading
 from service.settings import ServiceSettings
+from service.told import of_webhooks
 from service.watch import Watch
-from store import feedback, figures, totals
+from store import feedback, figures, totals, webhooks
 from store.engine import Database, Session
 from store.errors import DatabaseAway
 from store.workers import Worker
@@ -44,6 +45,7 @@ class Figures:
     champions: list[figures.Champion]
     replicas: int
     workers: list[Worker] | None
+    webhooks: list[webhooks.State]
 
     @classmethod
     def read(cls, session: Session, *, stale_s: float) -> Figures:
@@ -61,6 +63,7 @@ class Figures:
             champions=figures.champions(session, stale_s=stale_s),
             replicas=figures.live_replicas(session, stale_s=stale_s),
             workers=figures.every_worker(session),
+            webhooks=webhooks.states(session),
         )
 
 
@@ -107,5 +110,6 @@ class RowFigures(Collector):
         )
         yield from families.of_feedback(found.streams, found.live, found.champions, found.feedback)
         yield from families.of_serving(found.champions, found.replicas)
+        yield from of_webhooks(found.webhooks)
         if found.workers is not None:
             yield from families.of_workers(found.workers, self._stale_s)

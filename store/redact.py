@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
+
+from pydantic import SecretStr
 
 from store.settings import StoreSettings
 
@@ -53,7 +55,8 @@ _PATTERNS = (
     _pattern(("lure_",), r"\blure_[A-Za-z0-9_-]{40,}", f"lure_{MASK}"),
     _pattern(("whsec_",), r"\bwhsec_[A-Za-z0-9+/=_-]+", f"whsec_{MASK}"),
 )
-_OF_ENVIRONMENT = re.compile(r"(?:SECRET|PASSWORD|TOKEN|API_KEY|ACCESS_KEY)", re.IGNORECASE)
+_SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|API_KEY|ACCESS_KEY", re.IGNORECASE)
+_PLACE = re.compile(r"_(?:DIR|FILE|PATH|URL)$", re.IGNORECASE)
 
 
 class Redactor:
@@ -71,7 +74,8 @@ class Redactor:
     def of(cls, settings: StoreSettings) -> Redactor:
         """One that knows the secrets of the settings and of the environment."""
         urls = (settings.database_url, settings.redis_url)
-        return cls([*_passwords(urls), *_of_environment()])
+        told = {name: _plain(value) for name, value in settings}
+        return cls([*_passwords(urls), *_named(os.environ), *_named(told)])
 
     def __call__(self, text: str) -> str:
         text = self._known.sub(MASK, text)
@@ -91,5 +95,14 @@ def _passwords(urls: Iterable[str]) -> list[str]:
     return found
 
 
-def _of_environment() -> list[str]:
-    return [value for name, value in os.environ.items() if _OF_ENVIRONMENT.search(name)]
+def _plain(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return value if isinstance(value, str) else ""
+
+
+def _named(values: Mapping[str, str]) -> list[str]:
+    """The values that are named like secrets, and not like places where secrets lie."""
+    return [
+        value for name, value in values.items() if _SECRET.search(name) and not _PLACE.search(name)
+    ]

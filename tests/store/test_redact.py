@@ -5,6 +5,7 @@ import json
 import pytest
 
 from store.redact import Redactor
+from store.settings import StoreSettings
 
 KEY = "lure_" + "aB3-_" * 9
 
@@ -52,3 +53,14 @@ def test_a_secret_that_it_was_told_is_masked_wherever_it_stands() -> None:
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert Redactor()(text) == text
+
+
+def test_it_knows_the_secrets_of_settings_and_environment(
+    settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-environment")
+    monkeypatch.setenv("LURE_SECRETS_DIR", "/run/secrets")
+    url = "postgresql+psycopg://lure:of-the%2Fdatabase@db/lure"
+    redact = Redactor.of(settings.model_copy(update={"database_url": url}))
+    line = "of-the-environment of-the%2Fdatabase of-the/database /run/secrets"
+    assert redact(line) == "*** *** *** /run/secrets"
