@@ -21,6 +21,7 @@ from lure.commands import (
     registry,
     reproduce,
     running,
+    storage,
     streams,
 )
 from lure.commands.options import Url, say
@@ -45,6 +46,7 @@ _COMMANDS = (
     reproduce,
     access,
     operating,
+    storage,
 )
 for commands in _COMMANDS:
     app.add_typer(commands.app)

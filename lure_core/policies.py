@@ -122,6 +122,22 @@ class Retention(Section):
             self._within("versions", 1, 10**9)
 
 
+@dataclass(frozen=True)
+class Quota(Section):
+    """How many bytes a stream may take; null: as many as there is room for.
+
+    All counts that its rows name: uploads, chunk files, weights and records of versions, exports,
+    predictions that are kept, and what a cycle would go on from. Beyond it uploads are refused.
+    """
+
+    section: ClassVar[str] = "quota"
+    max_bytes: int | None = None
+
+    def _validate(self) -> None:
+        if self.max_bytes is not None:
+            self._within("max_bytes", 0, 2**60)
+
+
 POLICIES: dict[str, type[Section]] = {
     section.section: section
     for section in (
@@ -133,6 +149,7 @@ POLICIES: dict[str, type[Section]] = {
         Feedback,
         Counterfactual,
         Retention,
+        Quota,
     )
 }
 

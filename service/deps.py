@@ -18,6 +18,7 @@ from service.answered import Answers
 from service.oip.statistics import Statistics
 from service.queue import Queue
 from service.settings import ServiceSettings
+from service.space import Space
 from service.watch import Watch
 from store.blobs import Blobs
 from store.engine import Database
@@ -63,11 +64,16 @@ async def _principal(connection: HTTPConnection) -> Principal:
     return cast(Principal, connection.scope.get(PRINCIPAL, NOBODY))
 
 
+async def _space(connection: HTTPConnection) -> Space:
+    return cast(Space, connection.app.state.space)
+
+
 SettingsDep = Annotated[ServiceSettings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 BlobsDep = Annotated[Blobs, Depends(_blobs)]
 QueueDep = Annotated[Queue, Depends(_queue)]
 AnswersDep = Annotated[Answers, Depends(_answers)]
+SpaceDep = Annotated[Space, Depends(_space)]
 ChecksDep = Annotated[CapacityLimiter, Depends(_checks)]
 KeeperDep = Annotated[Keeper, Depends(_keeper)]
 PrincipalDep = Annotated[Principal, Depends(_principal)]

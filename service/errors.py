@@ -10,6 +10,7 @@ ServiceError
 ├── TooLate               the answer was not ready in the time that the request had
 ├── ClientGone            the client left before it was answered
 ├── DiskFull              the blobs' disk is nearly full
+├── QuotaUsedUp           as many bytes as may be are stored already
 ├── RangeNotSatisfiable   no part that is asked for lies in the file
 ├── PreconditionRequired  a change without If-Match
 ├── Unauthenticated       no valid API key came with the request
@@ -93,6 +94,10 @@ class ClientGone(ServiceError):
 
 class DiskFull(ServiceError):
     """Too little space is left where the blobs lie."""
+
+
+class QuotaUsedUp(ServiceError):
+    """As many bytes as may be are stored already."""
 
 
 class RangeNotSatisfiable(ServiceError):
@@ -207,6 +212,7 @@ TABLE: dict[type[Exception], Kind] = {
     TooLate: Kind(_S.GATEWAY_TIMEOUT, "too-late", "The answer was not ready in time"),
     ClientGone: Kind(_S.BAD_REQUEST, "incomplete", "The body is incomplete"),
     DiskFull: Kind(_S.INSUFFICIENT_STORAGE, "disk-full", "The disk is nearly full"),
+    QuotaUsedUp: Kind(_S.INSUFFICIENT_STORAGE, "quota-used-up", "The quota is used up"),
     RangeNotSatisfiable: Kind(
         _S.REQUESTED_RANGE_NOT_SATISFIABLE, "range", "There is no such part of the file"
     ),

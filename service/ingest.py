@@ -26,6 +26,7 @@ from service.errors import (
 )
 from service.multipart import FileOfForm
 from service.settings import ServiceSettings
+from service.space import Room
 
 FORM = "multipart/form-data"
 _KINDS = {
@@ -50,11 +51,11 @@ class Upload:
     media_type: str
 
 
-def check_head(headers: Headers, settings: ServiceSettings, *, free_bytes: int) -> None:
+def check_head(headers: Headers, settings: ServiceSettings, room: Room) -> None:
     """Refuse, before a byte is taken, what the headers already condemn.
 
     Raises:
-        UnsupportedMediaType, TooLarge, EmptyBody, DiskFull: As their names say.
+        UnsupportedMediaType, TooLarge, EmptyBody, DiskFull, QuotaUsedUp: As their names say.
     """
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
@@ -67,24 +68,22 @@ def check_head(headers: Headers, settings: ServiceSettings, *, free_bytes: int) 
         raise _too_large(settings)
     if length == 0 and "transfer-encoding" not in headers:
         raise EmptyBody(f"the body is empty; {_SEND}")
-    _check_space(free_bytes - length, settings)
+    room.check(length)
 
 
-async def receive(
-    request: Request, path: Path, settings: ServiceSettings, free_bytes: Callable[[], int]
-) -> Upload:
+async def receive(request: Request, path: Path, settings: ServiceSettings, room: Room) -> Upload:
     """Stream the body, or the one file of its form, to `path`.
 
     Raises:
         ServiceError: It is too large, too slow, incomplete, empty, of an unknown type, not what
-            its digest says, or the disk is full.
+            its digest says, or finds no room on the disk or in a quota.
     """
     content_type = request.headers.get("content-type", "")
     with path.open("xb") as file:
         sink = _Sink(file, content_type, Announced(request.headers))
 
         def absorb(block: bytes) -> None:
-            _check_space(free_bytes() - len(block), settings)
+            room.check(len(block), taken_bytes=sink.size_bytes)
             sink.write(block)
 
         await _pour(request, absorb, settings)
@@ -125,7 +124,7 @@ class _Sink:
         self._file = file
         self._announced = announced
         self._sha256 = hashlib.sha256()
-        self._size_bytes = 0
+        self.size_bytes = 0
         self._form: FileOfForm | None = None
         self._kind = ""
         if _bare(content_type) == FORM:
@@ -137,7 +136,7 @@ class _Sink:
         self._announced.update(block)
         data = block if self._form is None else self._form.feed(block)
         self._sha256.update(data)
-        self._size_bytes += len(data)
+        self.size_bytes += len(data)
         try:
             self._file.write(data)
         except OSError as error:
@@ -149,9 +148,9 @@ class _Sink:
         self._announced.check()
         if self._form is not None:
             self._form.finish()
-        if self._size_bytes == 0:
+        if self.size_bytes == 0:
             raise EmptyBody(f"the body is empty; {_SEND}")
-        return Upload(path, self._sha256.hexdigest(), self._size_bytes, self._kind)
+        return Upload(path, self._sha256.hexdigest(), self.size_bytes, self._kind)
 
     def _learn_kind(self, content_type: str, file_name: str) -> None:
         self._kind = _kind(_bare(content_type), file_name)
@@ -170,11 +169,6 @@ def _kind(media_type: str, file_name: str) -> str:
 
 def _bare(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
-
-
-def _check_space(left_bytes: int, settings: ServiceSettings) -> None:
-    if left_bytes < settings.min_free_bytes:
-        raise DiskFull("too little disk space is left for this upload")
 
 
 def _too_large(settings: ServiceSettings) -> TooLarge:

@@ -45,6 +45,8 @@ from service.queue import Queue
 from service.ratelimit import RateLimits
 from service.settings import ServiceSettings
 from service.slot import Room
+from service.space import Space
+from service.stowage import Stowage
 from service.watch import Watch
 from store.blobs import Blobs
 from store.bus import Bell
@@ -87,6 +89,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.statistics = Statistics()
+    app.state.stowage = Stowage()
     app.router.route_class = guarded.GuardedRoute
     problems.install(app)
     for router in _ROUTERS:
@@ -115,7 +118,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
         database = Database(settings, on_events=tell)
         opened.callback(database.close)
-        blobs = Blobs.of(settings, database)
+        blobs = Blobs.of(settings, database, app.state.stowage.asked)
         queue = Queue(settings)
         opened.callback(queue.close)
         watch = Watch(
@@ -134,6 +137,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         limits = RateLimits(settings)
         opened.push_async_callback(limits.close)
         app.state.gate = Gate(settings, keeper=watch.keeper, limits=limits)
+        app.state.space = Space(settings, database, blobs, app.state.stowage)
         app.state.checks = anyio.CapacityLimiter(_CHECKS)
         yield
 

@@ -34,6 +34,7 @@ from service.disk import Disk
 from service.figures import RowFigures
 from service.settings import ServiceSettings
 from service.sharing import shared
+from service.stored import StoredBytes
 from service.threads import Threads
 from service.watch import Watch
 
@@ -53,9 +54,9 @@ def install(app: FastAPI) -> None:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     registry.register(_Serving(app, alone=alone))
     settings: ServiceSettings = app.state.settings
-    rows, disk = RowFigures(app), Disk(str(settings.blobs))
-    registry.register(rows)
-    registry.register(disk)
+    rows, disk, stored = RowFigures(app), Disk(settings.blobs), StoredBytes(app)
+    for collector in (rows, disk, stored):
+        registry.register(collector)
     app.add_middleware(_Counting, registry=registry if alone else None)
     writing = Threads("metrics", 1)
 
@@ -63,7 +64,7 @@ def install(app: FastAPI) -> None:
     async def metrics() -> Response:
         """Figures in Prometheus's text format, of all processes that share the socket."""
         app.state.watch.show()
-        await asyncio.gather(rows.refresh(), disk.refresh())
+        await asyncio.gather(rows.refresh(), disk.refresh(), stored.refresh())
         text = await writing.run(generate_latest, registry)
         return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
@@ -146,3 +147,4 @@ class _Serving(Collector):
         if self._alone:
             yield from watch.counters.collect()
             yield from watch.gauges.collect()
+            yield from self._app.state.stowage.collect()

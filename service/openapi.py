@@ -22,6 +22,7 @@ from service.errors import (
     NothingServed,
     Overloaded,
     PreconditionRequired,
+    QuotaUsedUp,
     RangeNotSatisfiable,
     TooLarge,
     TooLate,
@@ -68,6 +69,8 @@ _DETAIL: dict[type[Exception], str] = {
     Overloaded: "256 predictions wait already",
     ModelAway: "version 3 cannot be loaded now",
     DiskFull: "too little disk space is left for this upload",
+    QuotaUsedUp: "the quota of stream digits (policies.quota.max_bytes) is 1000000000 bytes,"
+    " 999000000 are used and this upload takes 2000000 at least; PATCH the stream to raise it",
 }
 
 _PROBLEM = {"$ref": REF_TEMPLATE.format(model="Problem")}

@@ -93,6 +93,14 @@ def retry(session: Session, stream: Stream, version: int, kind: str) -> Artifact
     return artifact
 
 
+def make_again(session: Session, stream_id: int, version: int, digest: str) -> None:
+    """Queue those that are ready and have the bytes of that digest, which are lost."""
+    is_it = Artifact.stream_id == stream_id, Artifact.version == version, Artifact.digest == digest
+    nothing = {"digest": None, "size_bytes": None, "report": None, "error": None, "made_at": None}
+    queued = {"state": ArtifactState.QUEUED, "deaths": 0, "heartbeat_at": None}
+    session.execute(update(Artifact).where(*is_it).values(**queued, **nothing))
+
+
 def claim(
     session: Session, stream_id: int, version: int, kind: str, *, stale_s: float
 ) -> Claim | None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, select
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, delete, func, select, union
 from sqlalchemy.orm import Session
 
+from store import locks
 from store.blobs import Blobs
 from store.engine import Database
 from store.models import Artifact, Blob, Chunk, Cycle, Pack, Rerun, Version
@@ -32,17 +38,19 @@ def collect(database: Database, blobs: Blobs) -> int:
     while last == _AT_ONCE:  # there may be more; what others hold is left for another time
         last = _collect_some(database, blobs)
         deleted += last
-    _clear_scratch(blobs)
+    clear_scratch(blobs)
     return deleted
 
 
 def _collect_some(database: Database, blobs: Blobs) -> int:
     with database.begin() as session:
         candidates = session.scalars(select(Blob.digest).where(_is_garbage()).limit(_AT_ONCE)).all()
-    return sum(_delete(database, blobs, digest) for digest in candidates)
+    with ThreadPoolExecutor(blobs.deletes_at_once) as pool:
+        return sum(pool.map(partial(delete_blob, database, blobs), candidates))
 
 
-def _delete(database: Database, blobs: Blobs, digest: str) -> bool:
+def delete_blob(database: Database, blobs: Blobs, digest: str) -> bool:
+    """Delete bytes and row; False, with nothing done, if it is no garbage or somebody has it."""
     try:
         with database.begin() as session:
             if not _lock_garbage(session, digest):
@@ -51,7 +59,7 @@ def _delete(database: Database, blobs: Blobs, digest: str) -> bool:
             blobs.discard(digest)
             session.execute(delete(Blob).where(Blob.digest == digest))
     except BaseException:
-        _settle(database, blobs, digest)  # it may be the commit's answer alone that was lost
+        settle(database, blobs, digest)  # it may be the commit's answer alone that was lost
         raise
     blobs.forget(digest)
     return True
@@ -63,6 +71,8 @@ def _lock_garbage(session: Session, digest: str) -> bool:
     In two statements: one alone would look with a snapshot from before its lock, and miss the name
     that is committed between the two by one who had pinned the blob.
     """
+    if not locks.may_collect(session):
+        return False
     row = _row(digest)
     if session.scalar(row.with_for_update(skip_locked=True)) is None:
         return False
@@ -71,10 +81,10 @@ def _lock_garbage(session: Session, digest: str) -> bool:
 
 def _finish_interrupted(database: Database, blobs: Blobs) -> None:
     for digest in blobs.discarded():
-        _settle(database, blobs, digest)
+        settle(database, blobs, digest)
 
 
-def _settle(database: Database, blobs: Blobs, digest: str) -> None:
+def settle(database: Database, blobs: Blobs, digest: str) -> None:
     """What was put aside: gone if its row is, back in its place if nobody holds the row.
 
     Whoever holds it may be a collector about to commit: then the next collection settles it.
@@ -91,10 +101,36 @@ def _row(digest: str) -> Select[str]:
     return select(Blob.digest).where(Blob.digest == digest)
 
 
+def unnamed(session: Session) -> list[tuple[int, bool, int, int]]:
+    """The blobs that no row names, by how many seconds they are kept, and whether that is over.
+
+    Returns:
+        Seconds, whether they are over, how many blobs, how many bytes.
+    """
+    query = select(Blob.keep_s, _is_over().label("over"), Blob.size_bytes).where(_is_unnamed())
+    found = query.subquery().c
+    groups = select(found.keep_s, found.over, func.count(), func.sum(found.size_bytes))
+    rows = session.execute(groups.group_by(found.keep_s, found.over).order_by(found.keep_s))
+    return [(keep_s, over, count, int(size)) for keep_s, over, count, size in rows]
+
+
+def among(session: Session, digests: Collection[str]) -> set[str]:
+    """Those of the digests, a thousand at most, whose blobs are garbage."""
+    return set(session.scalars(select(Blob.digest).where(Blob.digest.in_(digests), _is_garbage())))
+
+
 def _is_garbage() -> ColumnElement[bool]:
+    return and_(_is_over(), _is_unnamed())
+
+
+def _is_over() -> ColumnElement[bool]:
+    """Whether a blob's time without a name is over."""
     age = func.clock_timestamp() - Blob.touched_at
-    old = age > Blob.keep_s * dt.timedelta(seconds=1)
-    return and_(old, *(~naming.exists() for naming in _naming()))
+    return age > Blob.keep_s * dt.timedelta(seconds=1)
+
+
+def _is_unnamed() -> ColumnElement[bool]:
+    return and_(*(~naming.exists() for naming in _naming()))
 
 
 def _naming() -> list[Select[Any]]:
@@ -118,18 +154,19 @@ def _naming() -> list[Select[Any]]:
     ]
 
 
-def _clear_scratch(blobs: Blobs) -> None:
-    for path in blobs.incoming():
-        try:
-            if time.time() - path.stat().st_mtime > _SCRATCH_S:
-                path.unlink(missing_ok=True)
-        except FileNotFoundError:  # its owner was quicker
-            continue
+def named() -> CompoundSelect[str]:
+    """The digests that rows name, those of resume states among them; no bytes but theirs matter."""
+    active = Cycle.state.in_(ACTIVE), Cycle.resume_digest.is_not(None)
+    return union(
+        _named_by_lasting_rows(),
+        select(Cycle.resume_digest).where(*active),
+        select(Rerun.resume_digest).where(Rerun.resume_digest.is_not(None)),
+    )
 
 
-def missing(session: Session, blobs: Blobs) -> list[str]:
-    """Digests that a live row names though no bytes lie under them: always empty, or a defect."""
-    named = select(Chunk.digest).union(
+def _named_by_lasting_rows() -> CompoundSelect[str]:
+    return union(
+        select(Chunk.digest),
         select(Chunk.file_digest).where(Chunk.file_digest.is_not(None)),
         select(Version.digest).where(Version.state != VersionState.WEIGHTS_DELETED),
         select(Version.sidecar_digest),
@@ -138,4 +175,26 @@ def missing(session: Session, blobs: Blobs) -> list[str]:
         select(Artifact.digest).where(Artifact.digest.is_not(None)),
         select(Pack.digest),
     )
-    return [digest for digest in session.scalars(named) if not blobs.exists(digest)]
+
+
+def clear_scratch(blobs: Blobs) -> None:
+    """Delete what dead processes have left on this machine."""
+    for path, _ in stale_scratch(blobs):
+        path.unlink(missing_ok=True)
+
+
+def stale_scratch(blobs: Blobs) -> list[tuple[Path, int]]:
+    """The scratch files on this machine whose processes must have died, and their sizes."""
+    found = []
+    for path in blobs.incoming():
+        with suppress(FileNotFoundError):  # its owner was quicker
+            told = path.stat()
+            if time.time() - told.st_mtime > _SCRATCH_S:
+                found.append((path, told.st_size))
+    return found
+
+
+def missing(session: Session, blobs: Blobs) -> list[str]:
+    """Digests that a live row names though no bytes lie under them: always empty, or a defect."""
+    rows = session.scalars(_named_by_lasting_rows())
+    return [digest for digest in rows if not blobs.exists(digest)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -72,6 +72,21 @@ def expire(session: Session, stream: Stream, until: dt.datetime) -> int:
     Returns:
         How many are forgotten; fewer than `AT_ONCE` when no more are left.
     """
+    over = select(Pack.id).where(_is_over(stream, until))
+    some = over.order_by(Pack.made_at).limit(AT_ONCE)
+    gone = delete(Pack).where(Pack.id.in_(some)).returning(Pack.id)
+    return len(session.scalars(gone).all())
+
+
+def over(session: Session, stream: Stream, until: dt.datetime) -> tuple[int, int]:
+    """How many packs `expire` would forget, and how many bytes they have."""
+    size = func.coalesce(func.sum(Pack.size_bytes), 0)
+    query = select(func.count(), size).where(_is_over(stream, until))
+    count, size_bytes = session.execute(query).one()
+    return count, int(size_bytes)
+
+
+def _is_over(stream: Stream, until: dt.datetime) -> ColumnElement[bool]:
     is_needed = (
         select(Feedback.prediction_id)
         .where(
@@ -81,10 +96,7 @@ def expire(session: Session, stream: Stream, until: dt.datetime) -> int:
         )
         .exists()
     )
-    over = select(Pack.id).where(Pack.stream_id == stream.id, Pack.made_at <= until, ~is_needed)
-    some = over.order_by(Pack.made_at).limit(AT_ONCE)
-    gone = delete(Pack).where(Pack.id.in_(some)).returning(Pack.id)
-    return len(session.scalars(gone).all())
+    return and_(Pack.stream_id == stream.id, Pack.made_at <= until, ~is_needed)
 
 
 def forget(session: Session, pack_id: str) -> None:

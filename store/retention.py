@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from store import aliases, events, streams, versions
@@ -50,14 +50,29 @@ def thin(session: Session, stream: Stream, *, keep: int, who: str) -> list[int]:
         The versions that lost their weights, oldest first.
     """
     stream = streams.lock(session, stream.id)
+    gone = session.scalars(_beyond(session, stream, keep).limit(_AT_ONCE)).all()
+    _delete(session, stream, gone, who)
+    return list(gone)
+
+
+def beyond(session: Session, stream: Stream, *, keep: int) -> tuple[int, int]:
+    """How many versions `thin` would take the weights of, and how many bytes they have."""
+    versions_of = select(func.count(), func.coalesce(func.sum(Version.size_bytes), 0)).where(
+        Version.stream_id == stream.id,
+        Version.version.in_(_beyond(session, stream, keep).order_by(None)),
+    )
+    count, size_bytes = session.execute(versions_of).one()
+    return count, int(size_bytes)
+
+
+def _beyond(session: Session, stream: Stream, keep: int) -> Select[int]:
+    """The versions beyond the youngest that are not needed, oldest first."""
     has_weights = select(Version.version).where(
         Version.stream_id == stream.id, Version.state != VersionState.WEIGHTS_DELETED
     )
     old = has_weights.order_by(Version.version.desc()).offset(keep).subquery()
-    unneeded = select(old).where(old.c.version.not_in(_needed(session, stream)))
-    gone = session.scalars(unneeded.order_by(old.c.version).limit(_AT_ONCE)).all()
-    _delete(session, stream, gone, who)
-    return list(gone)
+    unneeded = select(old.c.version).where(old.c.version.not_in(_needed(session, stream)))
+    return unneeded.order_by(old.c.version)
 
 
 def _delete(session: Session, stream: Stream, numbers: Collection[int], who: str) -> None:

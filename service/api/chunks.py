@@ -17,7 +17,7 @@ from lure_core import archive
 from lure_core.errors import BadArchive
 from service import errors, idempotency, ingest, waiting
 from service.bounded import JsonRoute
-from service.deps import BlobsDep, ChecksDep, DatabaseDep, QueueDep, SettingsDep
+from service.deps import BlobsDep, ChecksDep, DatabaseDep, QueueDep, SettingsDep, SpaceDep
 from service.headers import sent
 from service.idempotency import KeyDep
 from service.ingest import Upload
@@ -25,6 +25,7 @@ from service.openapi import refusals
 from service.params import ChunkId, PageSize, PageToken, StreamName, number_of
 from service.schemas.chunks import ChunkShape, ReportShape
 from service.schemas.common import Page, page_of
+from service.space import Room
 from store import answers, chunks, streams, traces, tracing
 from store.errors import BlobsAway, Conflict, KeyReused, NotFound
 from store.failpoint import failpoint
@@ -74,6 +75,7 @@ class Intake:
     blobs: BlobsDep
     queue: QueueDep
     checks: ChecksDep
+    space: SpaceDep
 
 
 @router.post(
@@ -90,6 +92,7 @@ class Intake:
         errors.TooLarge,
         errors.TooSlow,
         errors.DiskFull,
+        errors.QuotaUsedUp,
         BlobsAway,
         _200={"model": ChunkShape, "description": "These bytes were here already", **_FOLLOWED},
         _202={"description": "The bytes are safe", **_FOLLOWED},
@@ -105,11 +108,11 @@ async def upload_chunk(
     prefer: Annotated[str | None, Header(description="`wait=N`: for admission, N ≤ 60 s")] = None,
 ) -> JSONResponse:
     """The answer comes when the bytes are safe; admission and learning follow by themselves."""
-    await run_in_threadpool(_check_welcome, intake, stream, request)
+    room = await run_in_threadpool(_check_welcome, intake, stream, request)
     # in a thread: to unlink a refused upload of gigabytes takes a while
     async with contextmanager_in_threadpool(intake.blobs.scratch()) as path:
         with tracing.span("chunk.receive") as span:
-            upload = await ingest.receive(request, path, intake.settings, intake.blobs.free_bytes)
+            upload = await ingest.receive(request, path, intake.settings, room)
             span.set(size_bytes=upload.size_bytes)
         await anyio.to_thread.run_sync(_check, intake, upload, limiter=intake.checks)
         came = Came(stream, key, traceparent=request.scope["traceparent"])
@@ -124,12 +127,13 @@ async def upload_chunk(
     return response
 
 
-def _check_welcome(intake: Intake, stream: str, request: Request) -> None:
-    """Refuse what can be refused before the body is taken."""
+def _check_welcome(intake: Intake, stream: str, request: Request) -> Room:
+    """Refuse what can be refused before the body is taken; the room that it has."""
     with intake.database.begin() as session:
-        streams.get(session, stream)
-    free_bytes = intake.blobs.free_bytes()
-    ingest.check_head(request.headers, intake.settings, free_bytes=free_bytes)
+        row = streams.get(session, stream)
+    room = intake.space.room(row)
+    ingest.check_head(request.headers, intake.settings, room)
+    return room
 
 
 def _check(intake: Intake, upload: Upload) -> None:
@@ -167,6 +171,8 @@ def _accept(intake: Intake, came: Came, upload: Upload) -> tuple[Answer, bool]:
         )
         kept = answers.keep(session, answer) if key else answer
     failpoint("upload.committed")
+    if not duplicate:
+        intake.space.took(row, upload.size_bytes)
     intake.queue.admit(chunk.id)
     log.info("chunk received", stream=stream, chunk=chunk.id, duplicate=duplicate)
     return kept, False

@@ -1,33 +1,118 @@
-"""`gc` and `check`: what lies in the store, and whether it should."""
+"""`gc` and `fsck`: what lies in the store, and whether it should."""
 
 from __future__ import annotations
 
+import json
 import logging
-from argparse import Namespace
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
 
-from store import garbage
+from store import forecast, garbage
 from store.admin.command import Command, Store
 from store.blobs import Blobs
+from store.errors import Away, StoreError
+from store.fsck.faults import Fault
+from store.fsck.looking import GRACE_S, Found, look
+from store.fsck.mending import Mender
+
+_MIB = 1 << 20
 
 log = logging.getLogger(__name__)
 
 
-def _collect(store: Store, _: Namespace) -> int:
-    blobs = Blobs.of(store.settings, store.database)
-    log.info("deleted %d blobs", garbage.collect(store.database, blobs))
+def _collect(store: Store, wanted: Namespace) -> int:
+    try:
+        blobs = Blobs.of(store.settings, store.database)
+        if not wanted.dry_run:
+            log.info("deleted %d blobs", garbage.collect(store.database, blobs))
+            return 0
+        due = forecast.forecast(store.database, blobs)
+    except Away as error:
+        log.error("%s", error)
+        return 1
+    if wanted.json:
+        _write([one.shown() for one in due])
+    else:
+        for one in due:
+            log.info("%s: %d, %.1f MiB, %s", one.when, one.count, one.size_bytes / _MIB, one.kind)
+        if not due:
+            log.info("there is nothing to delete")
     return 0
 
 
-def _check(store: Store, _: Namespace) -> int:
-    blobs = Blobs.of(store.settings, store.database)
-    with store.database.begin() as session:
-        lost = garbage.missing(session, blobs)
-    for digest in lost:
-        log.error("no bytes under sha256:%s", digest)
-    return 1 if lost else 0
+def _check(store: Store, wanted: Namespace) -> int:
+    try:
+        blobs = Blobs.of(store.settings, store.database)
+        found = look(store.database, blobs, quick=wanted.quick, grace_s=wanted.grace_s)
+        if wanted.repair or wanted.source is not None:
+            mender = Mender(store.database, blobs, wanted.source)
+            found.faults = [mender.mend(fault) for fault in found.faults]
+    except (StoreError, OSError) as error:
+        log.error("not all could be looked at: %s", error)
+        return 1
+    left = [fault for fault in found.faults if fault.mended is None]
+    if wanted.json:
+        _write(_shown(found, left))
+    else:
+        _tell(found, left)
+    return 1 if left else 0
+
+
+def _tell(found: Found, left: list[Fault]) -> None:
+    for fault in found.faults:
+        log.log(logging.ERROR if fault.mended is None else logging.INFO, "%s", fault)
+    log.info(
+        "%d digests that rows name, %d that have bytes (%.1f MiB, of which %.1f MiB were read):"
+        " %d faults, %d of them left",
+        *(found.named, found.stored, found.stored_bytes / _MIB, found.read_bytes / _MIB),
+        *(len(found.faults), len(left)),
+    )
+
+
+def _shown(found: Found, left: list[Fault]) -> dict[str, Any]:
+    return {
+        "clean": not left,
+        "named": found.named,
+        "stored": found.stored,
+        "stored_bytes": found.stored_bytes,
+        "read_bytes": found.read_bytes,
+        "faults": [fault.shown() for fault in found.faults],
+    }
+
+
+def _write(document: Any) -> None:
+    json.dump(document, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def _options_of_gc(options: ArgumentParser) -> None:
+    options.add_argument("--dry-run", action="store_true", help="say what would go; delete nothing")
+    options.add_argument("--json", action="store_true", help="what would go, as JSON")
+
+
+def _options_of_fsck(options: ArgumentParser) -> None:
+    options.add_argument("--quick", action="store_true", help="believe the sizes; read no bytes")
+    options.add_argument("--repair", action="store_true", help="mend what can be mended safely")
+    options.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="FOLDER",
+        help="a backup, or another store's folder, that lost bytes are brought back from",
+    )
+    options.add_argument("--json", action="store_true", help="all of it, as JSON")
+    options.add_argument(
+        "--grace-s",
+        type=float,
+        default=GRACE_S,
+        metavar="SECONDS",
+        help="age at which bytes without a row are nobody's any more",
+    )
 
 
 COMMANDS = (
-    Command("gc", "delete what no row names", _collect),
-    Command("check", "whether every row has its bytes", _check),
+    Command("gc", "delete what no row names", _collect, _options_of_gc),
+    Command("fsck", "whether rows and bytes agree; 1: not all do", _check, _options_of_fsck),
 )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lure_core import presets
 from lure_core.config import Recipe, Unlearn
-from lure_core.policies import Counterfactual, Feedback, Gate, Retention
+from lure_core.policies import Counterfactual, Feedback, Gate, Quota, Retention
 from lure_core.section import Section
 from store import streams
 from tests.factories import create_version
@@ -50,6 +50,7 @@ def test_a_name_is_enough(client: httpx.Client) -> None:
         "feedback": Feedback().to_dict(),
         "counterfactual": as_json(Counterfactual()),
         "retention": Retention().to_dict(),
+        "quota": Quota().to_dict(),
     }
     assert dt.datetime.fromisoformat(made["created_at"]).utcoffset() == dt.timedelta(0)
     assert client.get("/v1/streams/digits").json() == made
