@@ -23,6 +23,7 @@ from lure.commands import (
     running,
     storage,
     streams,
+    webhooks,
 )
 from lure.commands.options import Url, say
 from lure.errors import EmbeddedError, LureError, Unreachable
@@ -45,6 +46,7 @@ _COMMANDS = (
     figures,
     reproduce,
     access,
+    webhooks,
     operating,
     storage,
 )

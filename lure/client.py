@@ -27,6 +27,7 @@ from lure.calls.feedback import FeedbackCalls
 from lure.calls.figures import FiguresCalls
 from lure.calls.registry import RegistryCalls
 from lure.calls.reruns import RerunCalls
+from lure.calls.webhooks import WebhookCalls
 from lure.errors import LureError
 from lure.http import Http
 
@@ -37,7 +38,7 @@ LOOK_EVERY_S = 2.0
 READY_S = 5.0
 
 
-class Client(RegistryCalls, FiguresCalls, RerunCalls, FeedbackCalls, AccessCalls):
+class Client(RegistryCalls, FiguresCalls, RerunCalls, FeedbackCalls, AccessCalls, WebhookCalls):
     """A client of one service; not to be shared between threads.
 
     Args:

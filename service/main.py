@@ -33,6 +33,7 @@ from service.api import (
     streams,
     unlearning,
     versions,
+    webhooks,
 )
 from service.api import metrics as stream_metrics
 from service.batcher import Limits
@@ -72,6 +73,7 @@ _ROUTERS = (  # tried in this order: what is asked most comes first
     events.router,
     keys.router,
     audit.router,
+    webhooks.router,
     health.router,
 )
 
