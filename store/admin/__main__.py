@@ -8,7 +8,7 @@ import sys
 
 from pydantic import ValidationError
 
-from store.admin import backup, initialising, keys, migrating, tidying
+from store.admin import backup, doctor, initialising, keys, migrating, tidying
 from store.admin.command import Command, Plain, Store
 from store.engine import Database
 from store.observe import configure_logging
@@ -18,6 +18,7 @@ _COMMANDS: tuple[Command | Plain, ...] = (
     *initialising.COMMANDS,
     *migrating.COMMANDS,
     *backup.COMMANDS,
+    *doctor.COMMANDS,
     *tidying.COMMANDS,
     *keys.COMMANDS,
 )
