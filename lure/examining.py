@@ -16,7 +16,7 @@ from typing import TypedDict
 
 import httpx
 
-STORE_S, TORCH_S, API_S = 40.0, 120.0, 5.0  # torch from a cold disk takes its time
+STORE_S, TORCH_S, API_S = 60.0, 120.0, 5.0  # torch from a cold disk takes its time
 
 _API = "api"
 

@@ -29,6 +29,7 @@ from store.engine import Database
 from store.errors import BackupRefused
 from store.models import Base, Blob, Chunk, Cycle, Stream, WorkerLease
 from store.settings import StoreSettings
+from tests.buckets import S3
 from tests.conftest import Servers, settings_for
 from tests.factories import admit_chunk, create_chunk, create_stream, create_version
 
@@ -130,6 +131,27 @@ def test_all_rows_and_the_bytes_that_they_name_come_back(
     assert elsewhere.blobs.read(chunk.digest) == b"bytes of a chunk"
     with elsewhere.database.begin() as session:
         assert session.scalars(select(Blob.digest)).all() == [chunk.digest]
+
+
+def test_bytes_go_into_a_bucket_and_out_of_it(
+    settings: StoreSettings,
+    database: Database,
+    blobs: Blobs,
+    elsewhere: Place,
+    s3: S3,
+    tmp_path: Path,
+) -> None:
+    chunk = stored_chunk(database, blobs, create_stream(database), "bytes of a chunk")
+    made = take(settings, blobs, tmp_path / "of a folder")
+    there = elsewhere.settings.model_copy(update=s3.settings(tmp_path / "cache"))
+    in_bucket = Place(there, elsewhere.database, Blobs.of(there, elsewhere.database))
+    in_bucket.restore(tmp_path / "of a folder")
+    in_bucket.blobs.check(chunk.digest)
+
+    afresh = there.model_copy(update={"cache": tmp_path / "another machine's"})
+    again = take(afresh, Blobs.of(afresh, elsewhere.database), tmp_path / "of a bucket")
+    assert again.blobs == made.blobs
+    assert [table.sha256 for table in again.tables] == [table.sha256 for table in made.tables]
 
 
 def test_numbers_go_on_where_they_had_come_to(

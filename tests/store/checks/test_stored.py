@@ -14,6 +14,7 @@ import pytest
 from store.checks import stored
 from store.checks.finding import State
 from store.settings import StoreSettings
+from tests.buckets import S3
 from tests.store.checks.reading import finding_of, state_of
 
 NOBODY = 65534
@@ -21,6 +22,7 @@ AS_NOBODY = f"""
 import os, sys
 from store.checks import stored
 from store.settings import StoreSettings
+from tests.buckets import S3
 settings = StoreSettings.model_validate_json(sys.argv[1])
 os.setgroups([]), os.setgid({NOBODY}), os.setuid({NOBODY})
 for one in stored.examine(settings):
@@ -33,6 +35,23 @@ def test_a_folder_that_is_well_is_left_as_it_was(settings: StoreSettings) -> Non
     assert State.FAILURE not in {finding.state for finding in stored.examine(settings)}
     assert state_of(stored.examine(settings), "blobs, round trip") is State.OK
     assert [path for path in Path(settings.blobs).rglob("*") if path.is_file()] == []
+
+
+def test_a_bucket_that_is_well_is_left_as_it_was(
+    settings: StoreSettings, s3: S3, tmp_path: Path
+) -> None:
+    own = settings.model_copy(update=s3.settings(tmp_path / "cache"))
+    assert state_of(stored.examine(own), "blobs, round trip") is State.OK
+    assert list(s3.store(own).list()) == []
+
+
+def test_a_bucket_that_is_not_there_is_a_failure(
+    settings: StoreSettings, s3: S3, tmp_path: Path
+) -> None:
+    own = settings.model_copy(update=s3.settings(tmp_path / "cache", bucket="nobodys"))
+    found = finding_of(stored.examine(own), "blobs, round trip")
+    assert found.state is State.FAILURE
+    assert "LURE_S3_*" in found.remedy
 
 
 def test_no_folder_is_a_failure(settings: StoreSettings) -> None:
