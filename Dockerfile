@@ -30,8 +30,10 @@ RUN tools/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel
 
 FROM ${PYTHON_IMAGE}
 
+# Nothing is installed from here on: the base's own pip goes, where its packager lets go of it.
 # Volumes take their owner from the folder that they are first mounted over. 10001: no user of the host, by any habit.
-RUN groupadd --gid 10001 lure \
+RUN (python3 -m pip uninstall --yes --quiet --root-user-action=ignore pip || echo "pip belongs to the base's packages: left") \
+ && groupadd --gid 10001 lure \
  && useradd --uid 10001 --gid lure --no-create-home --home-dir /tmp --shell /usr/sbin/nologin lure \
  && install -d -o lure -g lure /var/lib/lure/blobs /var/lib/lure/cache /run/lure/secrets \
     /run/lure/init/postgres /run/lure/init/redis /run/lure/init/workers /run/lure/init/api \

@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 TEST_JOBS ?= 2
 export LURE_SHARED ?= $(abspath ../shared)
 
-.PHONY: help setup demo test test-slow check format up smoke bench bench-serve sbom audit pins clean
+.PHONY: help setup demo test test-slow check format up smoke smoke-kills bench bench-serve sbom audit pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,8 +58,11 @@ format: $(READY) ## format and mend what can be mended
 up: $(READY) ## the embedded stack on http://127.0.0.1:8000, state in ./lure-data
 	@$(BIN)/lure up
 
-smoke: $(READY) ## two chunks against a running service (LURE_URL)
+smoke: $(READY) ## two chunks against a running service (LURE_URL), with LURE_API_KEY or the compose stack's first key
 	@$(BIN)/python -m lure.smoke
+
+smoke-kills: $(READY) ## kill each container of the compose stack during a cycle, then down and up (as root)
+	@$(BIN)/python deploy/compose/kill_each.py $(KILL)
 
 bench: $(READY) ## the benchmarks; results belong into benchmarks/README.md
 	@$(BIN)/python benchmarks/cycle.py
