@@ -57,13 +57,13 @@ def words_in_braces(text: str) -> set[str]:
 
 def documented() -> dict[str, set[str]]:
     """The table of metrics in docs/observability.md: the labels of each."""
-    table = re.findall(r"^\| `(lure_\w+)` \| ([^|]*) \|", OBSERVABILITY.read_text(), re.MULTILINE)
+    table = re.findall(r"^\| `(lure_\w+)` \|([^|]*)\|", OBSERVABILITY.read_text(), re.MULTILINE)
     return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in table}
 
 
 def kinds() -> dict[str, str]:
     """Of each series in that table, also those of summaries: counted, rows or replica."""
     table = re.findall(
-        r"^\| `(lure_\w+)` \| [^|]* \| (\w+) \|", OBSERVABILITY.read_text(), re.MULTILINE
+        r"^\| `(lure_\w+)` \|[^|]*\| (\w+) \|", OBSERVABILITY.read_text(), re.MULTILINE
     )
     return {name + end: kind for name, kind in table for end in ("", "_sum", "_count", "_bucket")}
