@@ -9,6 +9,7 @@ from importlib.resources import files
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import OperationalError
 
 from store.admin.command import Command, Store
 from store.engine import Database
@@ -16,6 +17,7 @@ from store.errors import DatabaseAway
 from store.settings import StoreSettings
 
 _PATIENCE_S = 60.0
+_LOCK_NOT_AVAILABLE = "55P03"
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +33,28 @@ def alembic_config(settings: StoreSettings | None = None) -> Config:
 
 
 def migrate(settings: StoreSettings, database: Database) -> None:
-    """Bring the database to the newest schema; waits for PostgreSQL, for a minute at most."""
+    """Bring the database to the newest schema.
+
+    Waits for PostgreSQL, and for locks that a busy service holds, for a minute at most.
+    """
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
             database.ping()
-            break
-        except DatabaseAway:
-            if time.monotonic() > deadline:
+            command.upgrade(alembic_config(settings), "head")
+        except (DatabaseAway, OperationalError) as error:
+            if time.monotonic() > deadline or not _passes(error):
                 raise
-            log.info("waiting for the database")
+            log.info("waiting for the database: %s", str(error).partition("\n")[0])
             time.sleep(0.5)
-    command.upgrade(alembic_config(settings), "head")
+        else:
+            return
+
+
+def _passes(error: DatabaseAway | OperationalError) -> bool:
+    """Whether it may go better in a moment: nothing was changed, it is tried from the start."""
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return isinstance(error, DatabaseAway) or code in (None, _LOCK_NOT_AVAILABLE)
 
 
 def _migrate(store: Store, _: Namespace) -> int:

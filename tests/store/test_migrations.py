@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 import migrations
-from store.admin.migrating import alembic_config
+from lure.waiting import until
+from store.admin.migrating import alembic_config, migrate
+from store.engine import Database
 from store.models import Base
-from tests.conftest import Servers
+from tests.conftest import Servers, settings_for
 
 NAME = "migrations_test"
 
@@ -122,6 +125,35 @@ def test_constraints_and_partial_indexes_match_too(config: Config, engine: sa.En
             connection.execute(sa.text(f"DROP TABLE {table.name} CASCADE"))
         Base.metadata.create_all(connection)
     assert migrated == definitions(engine)
+
+
+def waiting(engine: sa.Engine) -> int:
+    """How many wait for a lock in that database now."""
+    with engine.connect() as connection:
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
+        )
+        return connection.scalars(sa.text(f"{query} '{NAME}'")).one()
+
+
+def test_a_lock_that_somebody_holds_is_waited_for_and_taken_later(
+    config: Config, engine: sa.Engine, servers: Servers, tmp_path: Path
+) -> None:
+    command.upgrade(config, "0003")
+    settings = settings_for(servers, tmp_path).model_copy(
+        update={"database_url": servers.postgres.url_of(NAME)}
+    )
+    database = Database(settings)
+    migrating = threading.Thread(target=migrate, args=(settings, database), daemon=True)
+    with engine.begin() as connection:  # as whoever writes to a stream for very long
+        connection.execute(sa.text("LOCK TABLE streams IN ROW EXCLUSIVE MODE"))
+        migrating.start()
+        assert until(lambda: waiting(engine) == 1, timeout_s=60)
+        assert until(lambda: waiting(engine) == 0, timeout_s=60)  # it has given up
+        assert until(lambda: waiting(engine) == 1, timeout_s=60)  # and comes again
+    migrating.join()
+    database.close()
+    assert sa.inspect(engine).has_table("webhooks")
 
 
 FIRST_ROWS: dict[str, dict[str, Any]] = {
