@@ -104,7 +104,8 @@ def _writers(settings: StoreSettings) -> list[structlog.typing.Processor]:
 def _bounded(
     _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """No bytes, such as an image's, and no endless texts."""
+    """No bytes, such as an image's, and no endless texts; nor uvicorn's text in colours."""
+    event.pop("color_message", None)
     for name, value in event.items():
         if isinstance(value, bytes | bytearray | memoryview):
             event[name] = f"<{len(value)} bytes>"

@@ -12,7 +12,7 @@ import importlib
 import logging
 import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from types import TracebackType
 from typing import Protocol, Self, cast
 
@@ -20,6 +20,7 @@ from store.settings import StoreSettings
 
 Attribute = str | int | float | bool | None
 
+_RECORDER = "store.otel"
 _FLUSH_S = 2.0  # for the last spans to be sent when a process ends
 _SAMPLED = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f][13579bdf]")
 
@@ -73,6 +74,55 @@ class Tracer(Protocol):
 
     def close(self, timeout_s: float) -> None:
         """Send what is left."""
+
+
+class _Nothing:
+    """The span where none is recorded."""
+
+    traceparent = None
+
+    def set(self, **attributes: Attribute) -> None:
+        pass
+
+    def rename(self, name: str) -> None:
+        pass
+
+    def fail(self, words: str) -> None:
+        pass
+
+
+_NOTHING = _Nothing()
+_NO_SPAN = nullcontext(cast(Span, _NOTHING))
+_tracer: Tracer | None = None
+
+
+def prepare(settings: StoreSettings) -> None:
+    """Load what recording needs, if the settings ask for it: before a fork, for all children."""
+    if settings.otlp_endpoint is not None:
+        with suppress(ImportError):
+            importlib.import_module(_RECORDER)
+
+
+def install(settings: StoreSettings, service: str) -> None:
+    """Begin to record, if the settings ask for it, under that service's name."""
+    global _tracer  # one for each process, like the loggers
+    if settings.otlp_endpoint is None or _tracer is not None:
+        return
+    try:
+        # only here: most operators have no collector, and its packages take their time to load
+        otel = importlib.import_module(_RECORDER)
+    except ImportError as error:
+        log.warning(
+            "LURE_OTLP_ENDPOINT is set, but no spans are recorded, since OpenTelemetry is not"
+            " installed: pip install 'lure[tracing]' (%s)",
+            error,
+        )
+        return
+    _tracer = cast(Tracer, otel.Otel(settings.otlp_endpoint, service))
+
+
+def close(self, timeout_s: float) -> None:
+    """Send what is left."""
 
 
 class _Nothing:

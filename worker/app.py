@@ -81,6 +81,7 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
             jobs.COLLECT_GARBAGE: {"time_limit": 600},
         },
         "worker_prefetch_multiplier": 1,
+        "worker_proc_alive_timeout": 60.0,  # a machine with much to do takes long to start a child
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from billiard.util import get_logger as pool_logger  # type: ignore[import-untyped]
 from celery import Task, signals
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
@@ -12,19 +13,26 @@ from store import tracing
 from store.observe import configure_logging
 from worker.app import WorkerApp
 
-# a line or two for every message; sweeps alone would fill the logs
-_TALKATIVE = ("celery.worker.strategy", "celery.app.trace", "celery.beat")
+# a line or two for every message; sweeps alone would fill the logs, also those that came too late
+_TALKATIVE = (
+    "celery.worker.strategy",
+    "celery.worker.request",
+    "celery.app.trace",
+    "celery.beat",
+)
 
 
 def configure(app: WorkerApp) -> None:
     """One way for all logs; Celery's own set-up is left out."""
     configure_logging(app.settings, _name(app))
+    pool_logger().propagate = True  # else it writes to standard error in its own way
     for logger in _TALKATIVE:
         logging.getLogger(logger).setLevel(logging.WARNING)
 
 
 def observe(app: WorkerApp) -> None:
     """Let this process and its children tell what they do. Once a process."""
+    tracing.prepare(app.settings)
 
     def configure_logs(**_: Any) -> None:
         configure(app)
