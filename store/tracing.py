@@ -121,48 +121,6 @@ def install(settings: StoreSettings, service: str) -> None:
     _tracer = cast(Tracer, otel.Otel(settings.otlp_endpoint, service))
 
 
-def close(self, timeout_s: float) -> None:
-    """Send what is left."""
-
-
-class _Nothing:
-    """The span where none is recorded."""
-
-    traceparent = None
-
-    def set(self, **attributes: Attribute) -> None:
-        pass
-
-    def rename(self, name: str) -> None:
-        pass
-
-    def fail(self, words: str) -> None:
-        pass
-
-
-_NOTHING = _Nothing()
-_NO_SPAN = nullcontext(cast(Span, _NOTHING))
-_tracer: Tracer | None = None
-
-
-def install(settings: StoreSettings, service: str) -> None:
-    """Begin to record, if the settings ask for it, under that service's name."""
-    global _tracer  # one for each process, like the loggers
-    if settings.otlp_endpoint is None or _tracer is not None:
-        return
-    try:
-        # only here: most operators have no collector, and its packages take their time to load
-        otel = importlib.import_module("store.otel")
-    except ImportError as error:
-        log.warning(
-            "LURE_OTLP_ENDPOINT is set, but no spans are recorded, since OpenTelemetry is not"
-            " installed: pip install 'lure[tracing]' (%s)",
-            error,
-        )
-        return
-    _tracer = cast(Tracer, otel.Otel(settings.otlp_endpoint, service))
-
-
 def close(timeout_s: float = _FLUSH_S) -> None:
     """Send what is left, for that long at most, and record nothing more."""
     global _tracer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from billiard.util import get_logger as pool_logger  # type: ignore[import-untyped]
+from billiard.util import get_logger as pool_logger
 from celery import Task, signals
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
