@@ -87,7 +87,11 @@ sbom: $(AUDIT)/.ready ## the environment's components as CycloneDX, in build/sbo
 	@echo "build/sbom.json: $$($(BIN)/python -c 'import json; print(len(json.load(open("build/sbom.json"))["components"]))') components"
 
 audit: $(AUDIT)/.ready ## known vulnerabilities of what is installed (needs to reach the advisories' service)
-	@$(AUDIT)/bin/pip-audit --progress-spinner off --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	@mkdir -p build
+	@$(AUDIT)/bin/pip-audit --progress-spinner off --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" | tee build/audit.txt
+	@left=$$(grep -c 'could not be audited' build/audit.txt || true); all=$$($(BIN)/python -m pip list --format=freeze --exclude-editable | wc -l); \
+	    echo "audited: $$((all - left)) of $$all packages"; \
+	    [ "$$left" -lt "$$all" ] || { echo "the advisories' service knows none of them: it was not reached, and nothing was audited" >&2; exit 1; }
 
 pins: $(READY) ## print the installed versions, for constraints.txt
 	@$(BIN)/python -m pip freeze --exclude-editable --all | grep -viE '^(nvidia|cuda|triton=)'

@@ -62,9 +62,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        was_in_head = self._is_in_head
+        is_of_head = self._is_in_head or self._is_idle()
         super().data_received(data)
-        if was_in_head and self._is_in_head:
+        if is_of_head and self._is_in_head:
             # the parser tells of a header when it is complete; this counts one without an end
             self._raw_bytes += len(data)
             if self._raw_bytes > self.bounds.head_bytes:
@@ -105,9 +105,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _awaits_request(self) -> bool:
         """Whether nothing is under way, or a request whose head is not complete."""
-        idle = self.cycle is None or self.cycle.response_complete
-        waiting = self.timeout_keep_alive_task is None and idle
+        waiting = self.timeout_keep_alive_task is None and self._is_idle()
         return (waiting or self._is_in_head) and not self.transport.is_closing()
+
+    def _is_idle(self) -> bool:
+        """Whether no request is being answered."""
+        return self.cycle is None or self.cycle.response_complete
 
     def _be_patient(self) -> None:
         self._patience = self.loop.call_later(self.bounds.head_s, self._lose_patience)
@@ -121,7 +124,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._patience = None
         if self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
+        if not self._is_idle():
             self._be_patient()  # the next request's head may come while this one is answered
         elif self._is_in_head:
             words = f"the request's head took longer than {self.bounds.head_s:g} s"
@@ -156,7 +159,7 @@ class BoundedProtocol(HttpToolsProtocol):
         ]
         if retry_after_s is not None:
             head.append(f"retry-after: {retry_after_s}")
-        if self.cycle is None or self.cycle.response_complete:
+        if self._is_idle():
             self.transport.write("\r\n".join([*head, "", ""]).encode() + body)
         self.transport.close()
 

@@ -15,7 +15,8 @@ _LISTENS = "0A"  # a socket's state in /proc/net/tcp
 def test_workers_listen_nowhere(new_world: Callable[..., World]) -> None:
     world = new_world()
     workers = [world.admit(), world.learn(), world.beat()]
-    wait_for(lambda: all("ready" in one.tail() for one in workers[:2]), "ready workers", world)
+    logs = [worker.spec.log for worker in workers[:2]]
+    wait_for(lambda: all(" ready" in log.read_text() for log in logs), "ready workers", world)
     listening = sockets_that_listen()
     assert listening  # there are some on this machine, or else this would show nothing
     for worker in workers:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import httpx
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -13,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from service.protocol import bounded
 from store.engine import Database
 from store.settings import StoreSettings
+from tests.service.access.conftest import entries
 from tests.service.control import connect, read_answer
 from tests.service.serving import process, service_settings, until
 
@@ -78,8 +80,9 @@ def test_a_request_within_the_bounds_is_answered(small: Small) -> None:
     ids=["header", "endless", "many", "path"],
 )
 def test_a_large_head_is_refused(small: Small, head: bytes) -> None:
-    answer = ask(small, head[:1000], head[1000:])
-    assert answer.startswith(b"HTTP/1.1 431 ")
+    for pieces in ([head], [head[:1000], head[1000:]]):
+        answer = ask(small, *pieces)
+        assert answer.startswith(b"HTTP/1.1 431 ")
     assert b"application/problem+json" in answer
     assert b"head-too-large" in answer
 
@@ -116,14 +119,18 @@ def test_too_many_connections_are_told_so(small: Small) -> None:
     assert ask(small, ASK, b"connection: close\r\n\r\n").endswith(b"1")
 
 
-def test_the_service_runs_with_these_bounds_and_does_not_tell_its_server(
+def test_the_service_runs_with_these_bounds_and_behind_its_proxy_alone(
     settings: StoreSettings, database: Database
 ) -> None:
-    with process(settings, max_head_bytes=3000) as api, connect(api.url) as connection:
+    told = {"x-forwarded-for": "198.51.100.7, 203.0.113.9"}
+    changes = {"max_head_bytes": 3000, "trusted_proxies": "127.0.0.1"}
+    with process(settings, **changes) as api, connect(api.url) as connection:
         connection.sendall(ASK + b"x-long: " + b"a" * 4000 + b"\r\n\r\n")
         assert read_answer(connection).startswith(b"HTTP/1.1 431 ")
         with connect(api.url) as other:
             other.sendall(b"GET /livez HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
             answer = read_answer(other).lower()
+        httpx.post(f"{api.url}/v1/streams", json={"name": "x"}, headers=told)
+    assert [one.address for one in entries(database, "create_stream")] == ["203.0.113.9"]
     assert b"\r\nserver:" not in answer
     assert b"x-content-type-options: nosniff" in answer

@@ -104,11 +104,14 @@ def test_on_an_open_service_changes_are_written_down_as_anonymous(
 
 def test_an_entry_is_there_before_its_answer(settings: StoreSettings, database: Database) -> None:
     """A process that is killed right behind its answer has written it down."""
+    told = {"x-forwarded-for": "203.0.113.9"}
     with process(settings) as api:
-        assert httpx.post(f"{api.url}/v1/streams", json={"name": "x"}).status_code == 201
+        made = httpx.post(f"{api.url}/v1/streams", json={"name": "x"}, headers=told)
+        assert made.status_code == 201
         api.process.kill()
         (only,) = entries(database, "create_stream")
     assert only.status == 201
+    assert only.address == "127.0.0.1"  # what a client says of itself does not count
 
 
 def test_what_cannot_be_written_follows(database: Database, servers: Servers) -> None:
