@@ -68,8 +68,14 @@ class Ear:
             while self._line.get_message(timeout=0):
                 pass  # many rings are one
         except (redis.RedisError, OSError):
-            self._line = None
+            self._hang_up()
             time.sleep(max(0.0, until - time.monotonic()))
+
+    def _hang_up(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            with contextlib.suppress(redis.RedisError, OSError):
+                line.close()
 
 
 def _is_ring(message: dict[str, object] | None) -> bool:
