@@ -205,6 +205,12 @@ class Batches:
         pixels = self.samples.images.shape[1:].numel()
         return spans(len(self.samples), self.size or min(256, max(2, _BATCH_VALUES // pixels)))
 
+    def images_of(self, batches: slice) -> slice:
+        """Which images some of the batches hold; taken alone they make the same batches again."""
+        ends = [span.stop for span in self._spans()]
+        first, last = ([0, *ends][at] for at in (batches.start, batches.stop))
+        return slice(first, last)
+
     def take(self, index: Tensor) -> Batches:
         taken = self.samples.take(index.to(self.samples.labels.device))
         return replace(self, samples=taken, parts=())

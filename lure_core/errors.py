@@ -6,7 +6,8 @@ CoreError
 ├── BadArchive            an upload whose envelope is unsafe or unreadable
 ├── BadImage              one item that cannot become an image of the stream
 ├── BadChunkFile          a canonical chunk file that is damaged or of another version
-└── BadCheckpoint         weights, sidecar or resume state that do not fit or fail their digest
+├── BadCheckpoint         weights, sidecar or resume state that do not fit or fail their digest
+└── PeerLost              a process that trained beside this one is gone
 """
 
 from __future__ import annotations
@@ -56,3 +57,7 @@ class BadChunkFile(CoreError):
 
 class BadCheckpoint(CoreError):
     """Weights, sidecar or resume state do not fit together or fail their digest."""
+
+
+class PeerLost(CoreError):
+    """A process that trained beside this one is gone: all of them begin again."""

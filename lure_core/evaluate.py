@@ -6,6 +6,7 @@ Legend: N images, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from lure_core.answers import Answers
 from lure_core.calibration import calibration_error
 from lure_core.data import Batches
+from lure_core.parallel import ALONE, World
 from lure_core.precision import Precision
 from lure_core.types import Metrics
 
@@ -45,14 +47,47 @@ def losses(model: nn.Module, batches: Batches, *, precision: Precision) -> Tenso
 
 
 def answers(
-    model: nn.Module, batches: Batches, *, precision: Precision, names: Sequence[str] = ("",)
+    model: nn.Module,
+    batches: Batches,
+    *,
+    precision: Precision,
+    names: Sequence[str] = ("",),
+    among: World = ALONE,
 ) -> Answers:
-    """What the model answers; `names`: of the chunks whose lengths are the batches' `parts`."""
+    """What the model answers.
+
+    Args:
+        model: The same in every process.
+        batches: Likewise.
+        precision: What to compute in.
+        names: Of the chunks whose lengths are the batches' `parts`.
+        among: The processes that share the work, each some of the batches; all have all answers.
+    """
+    mine = batches.images_of(among.part(len(batches)))
+    rows = torch.arange(mine.start, mine.stop, device=batches.samples.labels.device)
+    own = batches if among.size == 1 else batches.take(rows)
     output = torch.empty(0, 1)
-    if len(batches.samples):
-        output = probabilities(model, batches, precision=precision).cpu()
-    labels = batches.samples.labels.cpu().numpy()
-    return Answers.of(output.numpy(), labels, names=names, lengths=batches.parts)
+    if len(own.samples):
+        output = probabilities(model, own, precision=precision).cpu()
+    labels = own.samples.labels.cpu().numpy()
+    if among.size == 1:
+        return Answers.of(output.numpy(), labels, names=names, lengths=batches.parts)
+    return _joined(Answers.of(output.numpy(), labels), mine, batches, names=names, among=among)
+
+
+def _joined(
+    own: Answers, at: slice, batches: Batches, *, names: Sequence[str], among: World
+) -> Answers:
+    """The answers of all processes, from this one's and where they lie among all."""
+    labels_N = batches.samples.labels.cpu()
+    answer_N, confidence_N = torch.zeros_like(labels_N), torch.zeros(len(labels_N))
+    answer_N[at] = torch.from_numpy(own.answer_N)
+    confidence_N[at] = torch.from_numpy(own.confidence_N)
+    among.add(answer_N)
+    among.add(confidence_N)
+    nothing = np.zeros((len(labels_N), 1), dtype=np.float32)
+    frame = Answers.of(nothing, labels_N.numpy(), names=names, lengths=batches.parts)
+    return replace(frame, answer_N=answer_N.numpy(), confidence_N=confidence_N.numpy())
 
 
 def metrics(answers: Answers, *, classes: Sequence[str]) -> Metrics:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lure_core import parallel
 from lure_core.data import Samples
 
 AHEAD = 3
@@ -61,12 +62,13 @@ def open_feed(
         rows: What to learn from of each part, int64 on the CPU.
         device: Where the batches are wanted.
         resident_mib: The most that may lie on the device; what takes more is streamed. None: half
-            of the device's free memory.
+            of the device's free memory. Processes that train together on a CPU share it.
     """
     assert len(parts) == len(rows) > 0
     size_bytes = sum(len(r) * p.images[:1].nbytes for p, r in zip(parts, rows, strict=True))
     budget = _free_bytes(device) // 2 if resident_mib is None else resident_mib * _MIB
-    if size_bytes <= budget:
+    sharing = parallel.world().size if device.type == "cpu" else 1
+    if size_bytes * sharing <= budget:
         return Resident.of(parts, rows, device)
     return Streamed.of(parts, rows, device)
 

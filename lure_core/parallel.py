@@ -21,6 +21,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lure_core.errors import PeerLost
 from lure_core.rng import derive_seed
 
 
@@ -45,35 +46,56 @@ class World:
         return derive_seed(seed, self.rank, "rank") if self.rank else seed
 
     def add(self, *tensors: Tensor) -> None:
-        """Sum tensors of one dtype over all processes, in place, in one exchange."""
+        """Sum tensors of one dtype over all processes, in place, in one exchange.
+
+        Raises:
+            PeerLost: Another process is gone.
+        """
         if self.size == 1 or not tensors:
             return
-        flat = torch.cat([tensor.flatten() for tensor in tensors])
-        dist.all_reduce(flat)
+        flat = _within_reach(torch.cat([tensor.flatten() for tensor in tensors]))
+        with _telling_loss():
+            dist.all_reduce(flat)
         pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, piece in zip(tensors, pieces, strict=True):
             tensor.copy_(piece.view(tensor.shape))
 
     def agree(self, tensors: Iterable[Tensor]) -> None:
-        """Give every process rank 0's values, in place."""
+        """Give every process rank 0's values, in place.
+
+        Raises:
+            PeerLost: Another process is gone.
+        """
         for tensor in tensors if self.size > 1 else ():
-            whole = tensor.detach().contiguous()
-            dist.broadcast(whole, src=0)
+            whole = _within_reach(tensor.detach().contiguous())
+            with _telling_loss():
+                dist.broadcast(whole, src=0)
             tensor.detach().copy_(whole)
 
 
-def start() -> World:
+ALONE = World()
+"""A process that shares its work with no other."""
+
+
+def start(device: str = "auto") -> World:
     """Join the processes that `torchrun` started beside this one; alone without it.
 
     On GPUs where each process of this machine has its own, which becomes its current device; on
     the CPU otherwise.
+
+    Args:
+        device: Where they will train, as `CycleConfig.device` says it.
+
+    Raises:
+        PeerLost: They do not all come.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         local, of = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-        on_gpus = torch.cuda.device_count() >= of
+        on_gpus = device in ("auto", "cuda") and torch.cuda.device_count() >= of
         if on_gpus:
             torch.cuda.set_device(local)
-        dist.init_process_group("nccl" if on_gpus else "gloo")
+        with _telling_loss():
+            dist.init_process_group("nccl" if on_gpus else "gloo")
     return world()
 
 
@@ -88,6 +110,12 @@ def world() -> World:
     if dist.is_available() and dist.is_initialized():
         return World(dist.get_rank(), dist.get_world_size())
     return World()
+
+
+def environment() -> dict[str, Any]:
+    """How many processes train together, and by what they exchange; None for one alone."""
+    size = world().size
+    return {"ranks": size, "backend": dist.get_backend() if size > 1 else None}
 
 
 @contextmanager
@@ -105,6 +133,22 @@ def synchronised(model: nn.Module, among: World) -> Iterator[None]:
     finally:
         for layer in layers:
             del layer.forward
+
+
+def _within_reach(tensor: Tensor) -> Tensor:
+    """Where it can be exchanged: NCCL takes from GPUs alone."""
+    return tensor.cuda() if dist.get_backend() == "nccl" else tensor
+
+
+@contextmanager
+def _telling_loss() -> Iterator[None]:
+    """Tell an exchange that fails from all else that does."""
+    try:
+        yield
+    except torch.OutOfMemoryError:  # this process's own fault
+        raise
+    except RuntimeError as error:
+        raise PeerLost(f"the other processes cannot be reached: {error}") from error
 
 
 def _normalised(layer: _BatchNorm, among: World, x: Tensor) -> Tensor:

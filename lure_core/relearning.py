@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lure_core import evaluate, learn, subsample
+from lure_core import evaluate, learn, parallel, subsample
 from lure_core.config import CycleConfig
 from lure_core.data import Batches, Samples
 from lure_core.errors import BadChunkFile
@@ -68,6 +68,7 @@ def thin_past(
         kept = subsample.keep_by_loss(losses, wanted, draws, suspect_above=guess)
     chosen = torch.zeros(count, dtype=torch.bool)
     chosen[kept] = True
+    parallel.world().agree([chosen])  # losses may differ in a bit from one GPU to the next
     masks = torch.split(chosen, [len(part) for part in rows[:past]])
     thinned = [part[mask] for part, mask in zip(rows[:past], masks, strict=True)]
     return [*thinned, *rows[past:]]

@@ -13,6 +13,7 @@ from lure_core.calibration import Temperature, fit_temperature
 from lure_core.config import CycleConfig
 from lure_core.data import Batches, Samples, gather, rows_of
 from lure_core.errors import BadCheckpoint
+from lure_core.parallel import ALONE, World
 from lure_core.types import Checkpoint, Split
 
 
@@ -63,7 +64,12 @@ def origin_weights(origin: dict[str, int], config: CycleConfig) -> dict[str, Ten
 
 
 def answers(
-    version: Checkpoint, parts: Sequence[Samples], config: CycleConfig, split: Split | None = None
+    version: Checkpoint,
+    parts: Sequence[Samples],
+    config: CycleConfig,
+    split: Split | None = None,
+    *,
+    among: World = ALONE,
 ) -> Answers:
     """What a finished version answers to some chunks' images (of one role, if given).
 
@@ -71,6 +77,13 @@ def answers(
     training: bf16 answers otherwise on close calls, and the gate would pass or fail a model that
     nobody is going to meet. (The best epoch is chosen in the precision of training: it compares a
     cycle with itself, and is taken after every epoch.)
+
+    Args:
+        version: The version.
+        parts: The chunks.
+        config: Says where.
+        split: The role.
+        among: The processes that share the work; all of them must ask.
     """
     chosen = precision.serving(precision.device_of(config.device))
     batches = Batches(
@@ -81,7 +94,7 @@ def answers(
     )
     model = chosen.place(checkpoint.restore(version))
     names = [part.name for part in parts]
-    return evaluate.answers(model, batches, precision=chosen, names=names)
+    return evaluate.answers(model, batches, precision=chosen, names=names, among=among)
 
 
 def temperature(

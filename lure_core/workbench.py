@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lure_core import checkpoint, evaluate, learn, precision, relearning, replay, versions
+from lure_core import checkpoint, evaluate, learn, parallel, precision, relearning, replay, versions
 from lure_core.answers import Answers
 from lure_core.config import ON_EVERYTHING, CycleConfig
 from lure_core.data import Batches, Samples, collect, gather
 from lure_core.errors import BadCheckpoint, BadChunkFile
 from lure_core.models.cost import forward_flops
 from lure_core.notes import Notes
+from lure_core.parallel import World
 from lure_core.replay import CycleData
 from lure_core.types import (
     Checkpoint,
@@ -65,7 +66,7 @@ class Workbench:
         self.task = self._task()
         self.notes = Notes() if state is None else self._resume(*state)
         self.notes.spend("relearn", time.perf_counter() - began)
-        self.notes.works_in(precision.environment(self.precision))
+        self.notes.works_in(precision.environment(self.precision) | parallel.environment())
         self._clock: float | None = None
 
     @cached_property
@@ -81,6 +82,11 @@ class Workbench:
             "parent": parent and parent.sidecar.get("weights_sha256"),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def world(self) -> World:
+        """The processes that share the cycle's work."""
+        return self.task.world
 
     def enters(self, stage: Stage) -> bool:
         """Whether the stage is to be done; if so it begins, and whoever listens is told."""
@@ -103,7 +109,7 @@ class Workbench:
         """The parent's on all images of the new chunks."""
         assert self.start.parent is not None
         return self._metrics(
-            versions.answers(self.start.parent, self.data.new, self.config)
+            versions.answers(self.start.parent, self.data.new, self.config, among=self.world)
         ).accuracy
 
     def to_unlearn_on(self) -> Batches:

@@ -35,8 +35,15 @@ def bury(work: Work) -> bool:
     Returns:
         Whether too many have died of it now.
     """
-    if work.heartbeat_at is None:
-        return False
+    return work.heartbeat_at is not None and count_death(work)
+
+
+def count_death(work: Work) -> bool:
+    """A process that did the work died. The row must be locked.
+
+    Returns:
+        Whether too many have died of it now.
+    """
     work.deaths += 1
     return work.deaths >= MAX_DEATHS
 

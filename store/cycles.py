@@ -192,6 +192,20 @@ def record_exception(session: Session, claim: Claim, error: str) -> None:
         fail(session, stream, cycle, error)
 
 
+def record_death(session: Session, claim: Claim, error: str) -> bool:
+    """A process that shared the work died, and the claim's worker lives.
+
+    Returns:
+        Whether that was one too many: then the cycle has failed.
+    """
+    stream = streams.lock(session, claim.stream_id)
+    cycle = fenced(session, claim)
+    if not claims.count_death(cycle):
+        return False
+    fail(session, stream, cycle, f"{cycle.deaths} processes died in stage {cycle.stage}: {error}")
+    return True
+
+
 def hand_back(session: Session, claim: Claim) -> None:
     """End the claim on purpose: the cycle is free at once, and nobody died."""
     claims.hand_back(session, Cycle, claim.cycle_id, claim.attempt)
@@ -227,15 +241,32 @@ def of_cycle(session: Session, cycle_id: str, *, for_update: bool = False) -> Se
 
 
 def unattended(session: Session, *, stale_s: float) -> Sequence[int]:
-    """Ids of the streams that have work and no live worker."""
-    free_cycles = select(Cycle.stream_id).where(
-        Cycle.state.in_(ACTIVE), claims.is_free(Cycle, stale_s)
-    )
+    """Ids of the streams that have work and no live worker, who waits longest first.
+
+    A stream waits since its oldest chunk was admitted, but not for longer than since its last
+    cycle ended: so streams take turns, however many chunks one of them has.
+    """
+    free_cycles = select(
+        Cycle.stream_id, func.coalesce(Cycle.heartbeat_at, Cycle.created_at).label("since")
+    ).where(Cycle.state.in_(ACTIVE), claims.is_free(Cycle, stale_s))
     busy = select(Cycle.stream_id).where(Cycle.state.in_(ACTIVE))
-    waiting = select(Chunk.stream_id).where(
-        Chunk.state == ChunkState.ADMITTED, Chunk.stream_id.not_in(busy)
+    oldest = (
+        select(Chunk.stream_id, func.min(Chunk.admitted_at).label("admitted_at"))
+        .where(Chunk.state == ChunkState.ADMITTED, Chunk.stream_id.not_in(busy))
+        .group_by(Chunk.stream_id)
+        .subquery()
     )
-    return session.scalars(free_cycles.union(waiting)).all()
+    last_turn = (
+        select(Cycle.finished_at)
+        .where(Cycle.stream_id == oldest.c.stream_id)
+        .order_by(Cycle.number.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    since = func.greatest(oldest.c.admitted_at, last_turn)  # of nulls it takes no notice
+    waiting = select(oldest.c.stream_id, since)
+    found = free_cycles.union_all(waiting).subquery()
+    return session.scalars(select(found.c.stream_id).order_by(found.c.since)).all()
 
 
 def _end(session: Session, cycle: Cycle, state: CycleState) -> None:
@@ -244,6 +275,7 @@ def _end(session: Session, cycle: Cycle, state: CycleState) -> None:
     cycle.state = state
     cycle.heartbeat_at = cycle.resume_digest = None
     cycle.finished_at = func.clock_timestamp()
+    totals.add_cycle(session, cycle)
 
 
 def _close_stage(session: Session, cycle: Cycle) -> None:
@@ -253,4 +285,3 @@ def _close_stage(session: Session, cycle: Cycle) -> None:
         spent = cycle.timings.get(cycle.stage, 0.0) + seconds
         cycle.timings = {**cycle.timings, cycle.stage: round(spent, 3)}
     cycle.stage_started_at = now
-    totals.add_cycle(session, cycle)

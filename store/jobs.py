@@ -7,7 +7,7 @@ ADMIT_QUEUE = "admit"
 LEARN_QUEUE = "learn"
 
 ADMIT_CHUNK = "lure.admit_chunk"  # (chunk_id)
-PROCESS_NEXT = "lure.process_next"  # (stream_id)
+PROCESS_NEXT = "lure.process_next"  # (stream_id): something to learn; who waits longest goes first
 SWEEP = "lure.sweep"  # (queue); beat sends it to each queue
 RERUN_NEXT = "lure.rerun_next"  # (): what is to be run again, when no cycle has anything to do
 EXPORT = "lure.export"  # (stream_id, version, kind)

@@ -209,6 +209,20 @@ def record_exception(session: Session, claim: Claim, error: str) -> None:
         fail(session, session.get_one(Stream, claim.stream_id), rerun, error)
 
 
+def record_death(session: Session, claim: Claim, error: str) -> bool:
+    """A process that shared the work died, and the claim's worker lives.
+
+    Returns:
+        Whether that was one too many: then the rerun has failed.
+    """
+    rerun = fenced(session, claim)
+    if not claims.count_death(rerun):
+        return False
+    words = f"{rerun.deaths} processes died of it: {error}"
+    fail(session, session.get_one(Stream, claim.stream_id), rerun, words)
+    return True
+
+
 def get(session: Session, stream: Stream, rerun_id: str) -> Rerun:
     """The rerun of that id in that stream, or NotFound."""
     rerun = session.get(Rerun, rerun_id)

@@ -37,3 +37,6 @@ class CycleLedger:
         self, session: Session, progress: dict[str, Any], *, resume_digest: str | None
     ) -> None:
         cycles.report(session, self.stream, self.claim, progress, resume_digest=resume_digest)
+
+    def record_death(self, session: Session, error: str) -> bool:
+        return cycles.record_death(session, self.claim, error)

@@ -25,9 +25,16 @@ def use_threads(wanted: int, config: CycleConfig) -> int:
 
     The bits of a result depend on it, so it is a rule and no timing, and each version records it.
     """
-    chosen = wanted or (1 if _batch_flops(config) < ONE_THREAD_BELOW_FLOPS else _cpus())
+    chosen = threads_for(wanted, config)
     set_threads(chosen)
     return chosen
+
+
+def threads_for(wanted: int, config: CycleConfig, *, ranks: int = 1) -> int:
+    """How many each of so many processes has that work on their parts of the batches."""
+    if not wanted and _batch_flops(config) // ranks < ONE_THREAD_BELOW_FLOPS:
+        return 1
+    return max(1, (wanted or cpus()) // ranks)
 
 
 def set_threads(count: int) -> None:
@@ -42,7 +49,7 @@ def _batch_flops(config: CycleConfig) -> int:
     return config.recipe.batch_size * forward_flops(model, config.input)
 
 
-def _cpus() -> int:
+def cpus() -> int:
     """The CPUs that this process may run on, which may be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

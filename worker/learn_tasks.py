@@ -8,18 +8,19 @@ from celery import Task, shared_task
 
 from store import jobs
 from store.errors import Away
-from worker import pipeline, reruns
+from worker import reruns
 from worker.common_tasks import context_of, sweep
+from worker.turns import take_turn
 
 __all__ = ["process_next", "rerun_next", "sweep"]
 
 
 @shared_task(bind=True, name=jobs.PROCESS_NEXT, throws=(Away,))
 def process_next(self: Task[Any, Any], stream_id: int) -> None:
-    """Do what a stream has to do next."""
+    """Do what the stream that has waited longest has to do next; often that is this one."""
     context = context_of(self)
     with context.stop.instead_of_sigterm():
-        pipeline.process_next(context, stream_id)
+        take_turn(context, stream_id)
 
 
 @shared_task(bind=True, name=jobs.RERUN_NEXT, throws=(Away,))

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lure_core import data, models
 from lure_core.config import CycleConfig, InputSpec, Normalisation, Recipe, Replay, Unlearn
 from lure_core.cycle import Checkpoint, CycleData
 from lure_core.rng import derive_seed
+from lure_core.types import Split
 from store import chunks, cycles, streams, versions
 from store.engine import Session
 from store.models import Chunk, Cycle, Json, Stream, Version
 from worker.context import Context
 from worker.device import use_threads
+from worker.team import Team, choose
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,34 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Files:
+    """The digests of a cycle's chunk files; see `CycleData`."""
+
+    new: Sequence[str]
+    past: Sequence[str]
+
+    @classmethod
+    def of(cls, new: Sequence[Chunk], past: Sequence[Chunk]) -> Files:
+        return cls([file_of(chunk) for chunk in new], [file_of(chunk) for chunk in past])
+
+    def mapped(self, context: Context, classes: Sequence[str], *, check: bool = False) -> CycleData:
+        """Their content; read through once before, with `check`."""
+        new, past = (
+            [context.local(digest, check=check) for digest in digests]
+            for digests in (self.new, self.past)
+        )
+        return CycleData(data.load(new, classes), data.load(past, classes))
+
+
+@dataclass(frozen=True)
 class Task:
-    """What the core is given, but for the resume state."""
+    """What the core is given, but for the resume state, and the processes that run it."""
 
     parent: Checkpoint | None
     data: CycleData
     config: CycleConfig
+    files: Files
+    team: Team
 
 
 def open_work(context: Context, claim: cycles.Claim) -> Work:
@@ -90,13 +113,13 @@ def load(context: Context, claim: cycles.Claim, work: Work) -> Task:
     if stream.open_classes and work.parent is None:  # later would be too late: the list has grown
         known = len(stream.classes)
         models.require_growth(stream.architecture, input=spec, classes=known, allowed=packages)
-    new = data.load(_paths(context, work.new), stream.classes)
-    past = data.load(_paths(context, work.past), stream.classes)
+    files = Files.of(work.new, work.past)
+    mapped = files.mapped(context, stream.classes)
     config = CycleConfig(
         architecture=stream.architecture,
         classes=tuple(stream.classes),
         input=spec,
-        normalisation=_normalisation(context, claim, stream, new),
+        normalisation=_normalisation(context, claim, stream, mapped.new),
         recipe=Recipe.from_dict(work.recipe),
         unlearn=Unlearn.from_dict(work.policies["unlearn"]),
         seed=derive_seed(work.cycle.seed, work.cycle.ordinal),
@@ -106,7 +129,14 @@ def load(context: Context, claim: cycles.Claim, work: Work) -> Task:
     )
     use_threads(context.settings.threads, config)
     parent = None if work.parent is None else read_version(context, work.parent)
-    return Task(parent, CycleData(new, past), config)
+    return Task(parent, mapped, config, files, team_for(context, config, mapped))
+
+
+def team_for(context: Context, config: CycleConfig, mapped: CycleData) -> Team:
+    """The processes that this worker's settings give a cycle."""
+    settings = context.settings
+    images = sum(len(data.rows_of(part, Split.TRAIN)) for part in mapped.parts)
+    return choose(settings.ranks, settings.threads, config, images=images)
 
 
 def read_version(context: Context, version: Version) -> Checkpoint:
@@ -119,10 +149,6 @@ def file_of(chunk: Chunk) -> str:
     """The digest of its canonical file."""
     assert chunk.file_digest is not None, f"{chunk.id} is {chunk.state} without a file"
     return chunk.file_digest
-
-
-def _paths(context: Context, wanted: Sequence[Chunk]) -> list[Path]:
-    return [context.local(file_of(chunk)) for chunk in wanted]
 
 
 def _normalisation(

@@ -27,9 +27,12 @@ _CIRCUMSTANCES = (  # that a bit of the weights may depend on
     "threads",
     "cpu",
     "gpu",
+    "ranks",
+    "backend",
     "libraries",
     "resumed_from",
 )
+_WHERE_UNTOLD = {"ranks": 1}  # by versions older than it
 
 
 def outcome(context: Context, made: Recorded, task: Task, result: CycleResult) -> dict[str, Any]:
@@ -65,7 +68,7 @@ def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, di
 def _flat(environment: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name in _CIRCUMSTANCES:
-        value = environment.get(name)
+        value = environment.get(name, _WHERE_UNTOLD.get(name))
         inner = value if isinstance(value, dict) else {"": value}
         flat |= {f"{name}.{key}".rstrip("."): item for key, item in inner.items()}
     return flat

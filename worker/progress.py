@@ -11,11 +11,12 @@ from typing import Any, Protocol
 from lure_core.cycle import Progress
 from store.blobs import KEEP_RESUME_S
 from store.engine import Session
+from store.errors import FenceLost
 from store.failpoint import failpoint
 from store.states import Stage
 from store.tracing import Steps
-from worker.context import Context
 from worker import gpu
+from worker.context import Context
 from worker.errors import Interrupted
 from worker.figures import storable
 
@@ -38,6 +39,9 @@ class Ledger(Protocol):
         self, session: Session, progress: dict[str, Any], *, resume_digest: str | None
     ) -> None:
         """How far the stage is, and the resume state if one was stored."""
+
+    def record_death(self, session: Session, error: str) -> bool:
+        """A process that shared the work died; whether that was one too many, and all is over."""
 
 
 @dataclass
@@ -88,6 +92,11 @@ class Record:
             self._report(progress)
             failpoint(f"{self.ledger.kind}.{stage}.epoch")
 
+    def died(self, error: str) -> None:
+        """A process that shared the work is gone; the work begins again if this returns."""
+        if self.context.transact(lambda session: self.ledger.record_death(session, error)):
+            raise FenceLost(f"too many deaths: {error}")
+
     def _save_if_stopped(self, progress: Progress) -> None:
         try:
             self.check()
@@ -111,26 +120,26 @@ class Record:
         self.context.transact(write)
         self._stage = stage
         self.steps.next(f"{self.ledger.kind}.{stage}")
+        self._measure()
 
     def _transact_report(self, shown: dict[str, Any], resume: str | None) -> None:
         self.context.transact(
             lambda session: self.ledger.report(session, shown, resume_digest=resume)
         )
         self._reported_at = time.monotonic()
+        self._measure()
+
+    def _measure(self) -> None:
+        gpu.measure(self.context.board, self.context.settings.device)
 
     def _save(self, progress: Progress) -> str | None:
         """Store the state of this moment; its digest."""
-        self._measure()
         if progress.state is None:
             return None
         state = progress.state()
         self._saved_at = time.monotonic()
         try:
             return self.context.patiently(
-        self._measure()
-
-    def _measure(self) -> None:
-        gpu.measure(self.context.board, self.context.settings.device)
                 lambda: self.context.blobs.put_bytes(state, keep_s=KEEP_RESUME_S)
             )
         except OSError as error:  # going on without is better than giving up what was learned

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from lure_core import data, models
+from lure_core import models
 from lure_core.config import CycleConfig
-from lure_core.cycle import CycleData
 from store import lineage, reruns, streams, versions
 from store.engine import Session
 from store.lineage import Origin
-from store.models import Chunk, Rerun, Stream, Version
+from store.models import Rerun, Stream, Version
 from worker.context import Context
 from worker.device import set_threads
-from worker.loading import Task, file_of, read_version
+from worker.loading import Files, Task, read_version, team_for
+from worker.team import Team
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,8 @@ def read(context: Context, claim: reruns.Claim) -> Recorded:
 def load(context: Context, made: Recorded) -> Task:
     """Map the same chunk files and read the same parent; use as many threads as were used then.
 
-    Only the device and how much lies on it are this worker's own.
+    Only the device and how much lies on it are this worker's own, and how many processes share the
+    work where it may not have as many as there were.
 
     Raises:
         BlobMissing: A file, or the parent's weights, are not there any more.
@@ -59,11 +58,14 @@ def load(context: Context, made: Recorded) -> Task:
     config = _config(context, made)
     models.require(config.architecture, input=config.input, allowed=context.settings.packages)
     origin = made.origin
-    past, new = (_paths(context, chunks) for chunks in (origin.past, origin.new))
-    samples = CycleData(data.load(new, config.classes), data.load(past, config.classes))
+    files = Files.of(origin.new, origin.past)
+    # read through: a damaged one would be told as another result
+    mapped = files.mapped(context, config.classes, check=True)
     parent = None if origin.parent is None else read_version(context, origin.parent)
-    set_threads(made.version.environment["threads"])
-    return Task(parent, samples, config)
+    then, own = made.version.environment, team_for(context, config, mapped)
+    set_threads(then["threads"])
+    team = Team(min(then.get("ranks", 1), own.ranks), then["threads"])
+    return Task(parent, mapped, config, files, team)
 
 
 def _config(context: Context, made: Recorded) -> CycleConfig:
@@ -77,8 +79,3 @@ def _config(context: Context, made: Recorded) -> CycleConfig:
         return config
     values = config.unlearn.to_dict() | {"strategy": method}
     return replace(config, unlearn=type(config.unlearn).from_dict(values))
-
-
-def _paths(context: Context, wanted: Sequence[Chunk]) -> list[Path]:
-    """Of the chunk files, each read through once: a damaged one would be told as another result."""
-    return [context.local(file_of(chunk), check=True) for chunk in wanted]

@@ -35,3 +35,6 @@ class RerunLedger:
         self, session: Session, progress: dict[str, Any], *, resume_digest: str | None
     ) -> None:
         reruns.report(session, self.claim, progress, resume_digest=resume_digest)
+
+    def record_death(self, session: Session, error: str) -> bool:
+        return reruns.record_death(session, self.claim, error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, field_validator
 
 from store.settings import StoreSettings
 
@@ -12,6 +14,14 @@ class WorkerSettings(StoreSettings):
 
     device: str = Field("auto", description="Where cycles run: auto, cpu, mps, cuda or cuda:N")
     threads: int = Field(0, ge=0, description="Threads of one cycle; 0: by the size of its batches")
+    # one cycle in several processes, see docs/scaling.md
+    ranks: int = Field(
+        1,
+        ge=0,
+        le=64,
+        description="Processes that train one cycle together; 1: the worker's own alone; auto: one"
+        " for each GPU that it sees",
+    )
     nice: int = Field(10, ge=0, le=19, description="Niceness of the processes that admit and learn")
     resident_mib: int | None = Field(
         None,
@@ -38,6 +48,12 @@ class WorkerSettings(StoreSettings):
     cycle_limit_s: float = Field(
         86_400.0, gt=0, description="A task of the cycle that takes longer is killed and resumed"
     )
+
+    @field_validator("ranks", mode="before")
+    @classmethod
+    def _as_number(cls, ranks: Any) -> Any:
+        """0 is "auto"."""
+        return 0 if ranks == "auto" else ranks
 
     webhook_timeout_s: float = Field(
         10.0, gt=0, le=60, description="Longest time for one call to a webhook's receiver"
