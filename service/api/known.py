@@ -151,7 +151,9 @@ async def invoke(
     if _media_type(request) != _JSON:
         raise UnsupportedMediaType(f"invocations are {_JSON} here")
     watch: Watch = request.app.state.watch
-    served = await watch.library.find(stream or x_stream or _its_stream(request), version)
+    name = stream or x_stream or _its_stream(request)
+    structlog.contextvars.bind_contextvars(stream=name)  # elsewhere the path tells it
+    served = await watch.library.find(name, version)
     probabilities = await _probabilities(request, served)
     told = [
         Scored(label=served.classes[k], probability=row[k])
