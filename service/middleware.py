@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
+from service.access import REFUSED
 from store import tracing
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -144,7 +145,8 @@ def _new_id(size_bytes: int) -> str:
 
 
 def _tell(scope: Scope, status: int | None, seconds: float) -> None:
-    level = log.debug if status is not None and status < 400 else log.info
+    is_usual = status is not None and status < HTTPStatus.BAD_REQUEST
+    level = log.debug if is_usual or REFUSED in scope else log.info
     level(
         "request",
         method=scope["method"],

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PRINCIPAL = "lure.principal"  # in a request's scope
+REFUSED = "lure.refused"  # there too: the gate has told of it, as often as is good
 _UNNAMED = "api"  # in histories, where nobody is named
 
 

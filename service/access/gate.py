@@ -7,6 +7,7 @@ each request shows a key: `Authorization: Bearer lure_…`.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,10 +16,11 @@ from urllib.parse import parse_qsl
 import structlog
 from starlette.types import Scope
 
-from service.access import ANONYMOUS, NOBODY, Principal, browsers, needs
+from service.access import ANONYMOUS, NOBODY, REFUSED, Principal, browsers, needs
 from service.access.keeper import Keeper
 from service.access.keyring import Entry
 from service.access.needs import Need
+from service.access.sparing import Sparing
 from service.errors import Forbidden, ServiceError, TooMany, Unauthenticated
 from service.exposure import is_loopback
 from service.ratelimit import RateLimits, Standing
@@ -29,6 +31,8 @@ _METRICS = "metrics"
 _BEARER = "bearer "
 _AT_START_S = 3.0  # for the keys to be read for the first time
 _LOOK_EVERY_S = 0.05
+_TOLD = 60  # failures of one address that have a line in the log, in a minute
+_NETWORK_BITS = 64
 _SEND_A_KEY = (
     "this needs an API key: send the header `Authorization: Bearer lure_…` with a valid key"
     " (clients of LURE: set LURE_API_KEY); an administrator makes keys with `lure keys create`"
@@ -63,6 +67,7 @@ class Gate:
         self._keyring = keeper.keyring
         self._counters = keeper.counters
         self._limits = limits
+        self._told = Sparing(_TOLD)
         self._is_exposed = not is_loopback(settings.host)
         self._metrics_are_open = settings.metrics_open or not self._is_exposed
         self._per_minute = settings.requests_per_minute
@@ -129,14 +134,15 @@ class Gate:
     ) -> ServiceError:
         """The refusal; of why it is refused the client learns nothing."""
         error: ServiceError = Unauthenticated(_SEND_A_KEY)
-        client = scope.get("client")
-        if self._failures_per_minute and client:
-            address = client[0]
+        scope[REFUSED] = True
+        address = _address(scope)
+        if self._failures_per_minute:
             standing = await self._limits.hit("address", address, self._failures_per_minute)
             if not standing.is_within:
                 words = f"too many requests without a valid key came from {address}"
                 self._counters.refused("address_rate")
                 return TooMany(words, {"retry-after": standing.headers["retry-after"]})
+        if self._told.allows(address):
             log.info("no valid key", reason=reason, address=address)
         if entry is not None:
             return await self._refusal(need, scope, entry.principal, reason, error)
@@ -147,9 +153,9 @@ class Gate:
         self, need: Need, scope: Scope, principal: Principal, reason: str, error: ServiceError
     ) -> ServiceError:
         """The same, counted and written down."""
+        scope[REFUSED] = True
         self._counters.refused(reason)
         status = _STATUS[type(error)]
-        log.info("refused", key=principal.key_id, who=principal.name, reason=reason)
         await self.journal.refused(need, scope, principal, status, reason)
         return error
 
@@ -165,6 +171,20 @@ _STATUS: dict[type[ServiceError], int] = {
     Forbidden: HTTPStatus.FORBIDDEN,
     TooMany: HTTPStatus.TOO_MANY_REQUESTS,
 }
+
+
+def _address(scope: Scope) -> str:
+    """Whom failures are counted for; of IPv6 a whole network, since one client has all of it."""
+    client = scope.get("client")
+    if not client:
+        return "unknown"
+    try:
+        address = ipaddress.ip_address(client[0])
+    except ValueError:
+        return str(client[0])
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((address, _NETWORK_BITS), strict=False))
 
 
 def _shown(scope: Scope) -> str | None:

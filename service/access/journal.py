@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +18,7 @@ from starlette.types import Message, Scope, Send
 from service.access import Principal, needs
 from service.access.counters import AccessCounters
 from service.access.needs import Need
+from service.access.sparing import Sparing
 from service.threads import Threads
 from store import audit
 from store.audit import Entry
@@ -55,8 +55,7 @@ class Journal:
         self._counters = counters
         self._threads = Threads("audit", _THREADS)
         self._waiting: deque[Entry] = deque()
-        self._minute = 0
-        self._refusals: dict[str, int] = {}
+        self._refusals = Sparing(_REFUSALS)
 
     async def write(self, entry: Entry) -> None:
         """Write it down; when this returns it is safe, or the database was away."""
@@ -78,13 +77,9 @@ class Journal:
         self, need: Need, scope: Scope, principal: Principal, status: int, reason: str
     ) -> None:
         """Write down that a known key was refused; of many in a minute only some."""
-        minute = int(time.monotonic() // 60)
-        if minute != self._minute:
-            self._minute, self._refusals = minute, {}
         assert principal.key_id is not None
-        so_far = self._refusals.get(principal.key_id, 0)
-        self._refusals[principal.key_id] = so_far + 1
-        if so_far < _REFUSALS:
+        if self._refusals.allows(principal.key_id):
+            log.info("refused", key=principal.key_id, who=principal.name, reason=reason)
             await self.write(entry_of(need, scope, principal, status, {"refused": reason}))
 
     def recording(self, need: Need, scope: Scope, principal: Principal, send: Send) -> Recording:
