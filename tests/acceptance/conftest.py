@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ def new_world(
     """Make worlds that end with the module."""
     made: list[World] = []
 
-    def make(**clocks: float) -> World:
-        made.append(World(servers.postgres, tmp_path_factory.mktemp("acceptance"), **clocks))
+    def make(**settings: Any) -> World:
+        made.append(World(servers.postgres, tmp_path_factory.mktemp("acceptance"), **settings))
         return made[-1]
 
     yield make

@@ -35,7 +35,7 @@ _numbers = itertools.count(1)
 class World:
     """One database, one Redis, one blob folder, and the processes on them."""
 
-    def __init__(self, postgres: Postgres, folder: Path, **clocks: float) -> None:
+    def __init__(self, postgres: Postgres, folder: Path, **settings: Any) -> None:
         number = next(_numbers)
         self.name = f"world_{number}"
         self.folder = folder / self.name
@@ -44,12 +44,13 @@ class World:
         admin = postgres.url.replace("postgresql+psycopg://", "postgresql://")
         with psycopg.connect(admin, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {self.name}")
-        self.settings = StoreSettings(
-            database_url=postgres.url_of(self.name),
-            redis_url=self.redis.url,
-            blobs=self.folder / "blobs",
-            **({"heartbeat_s": 0.3, "stale_s": 2.0, "sweep_s": 0.5, "poll_s": 0.5} | clocks),
-        )
+        usual = {
+            "database_url": postgres.url_of(self.name),
+            "redis_url": self.redis.url,
+            "blobs": self.folder / "blobs",
+            **{"heartbeat_s": 0.3, "stale_s": 2.0, "sweep_s": 0.5, "poll_s": 0.5},
+        }
+        self.settings = StoreSettings(**(usual | settings))
         self.database = Database(self.settings)
         migrate(self.settings, self.database)
         self.blobs = Blobs.of(self.settings, self.database)
@@ -63,6 +64,10 @@ class World:
         """The file that a worker looks into at every failpoint."""
         return self.folder / "failpoint"
 
+    def cache(self, number: int) -> Path:
+        """Where the process that was started as that one, from 0, keeps what it fetched."""
+        return self.folder / "caches" / str(number)
+
     def environment(self, failpoint: str | None, **more: str) -> dict[str, str]:
         env = {name: value for name, value in os.environ.items() if not name.startswith("LURE_")}
         for name, value in self.settings.model_dump(mode="json", exclude_none=True).items():
@@ -71,7 +76,11 @@ class World:
         return env | more
 
     def start(self, name: str, *argv: str, failpoint: str | None = None, **more: str) -> Child:
-        """Start `python -m ...` in the foreground; its log is in the world's folder."""
+        """Start `python -m ...` in the foreground; its log is in the world's folder.
+
+        What it fetches from a bucket goes into a cache of its own, as on a machine of its own.
+        """
+        more = {"LURE_CACHE": str(self.cache(len(self.children)))} | more
         spec = Spec(
             name=name,
             argv=(sys.executable, "-P", "-m", *argv),
