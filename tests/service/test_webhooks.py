@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from service.api import webhooks as api
-from store import deliveries, events, webhooks
+from store import deliveries, events, schema, webhooks
 from tests.lure.test_cli import DONE, FAILED, lure
 from tests.service.conftest import Plane
 
@@ -140,6 +140,17 @@ def test_there_are_not_endlessly_many(
     refused = client.post("/v1/webhooks", json={"url": URL})
     assert refused.status_code == 409
     assert "delete one" in refused.json()["detail"]
+
+
+def test_a_database_of_the_release_before_has_none_yet(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "has", lambda *_: False)
+    for method, path in (("GET", ""), ("POST", ""), ("GET", "/whk_1"), ("DELETE", "/whk_1")):
+        body = {"url": URL} if method == "POST" else None
+        refused = client.request(method, f"/v1/webhooks{path}", json=body)
+        assert refused.status_code == 503, refused.text
+        assert "run the migration" in refused.json()["detail"]
 
 
 def test_by_the_command_line(

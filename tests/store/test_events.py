@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from store import events, streams
 from store.engine import Database
@@ -89,3 +91,13 @@ def test_a_stream_has_its_own_events(database: Database) -> None:
     with database.begin() as session:
         mine = events.after(session, 0, stream_id=streams.get(session, "b").id)
     assert [event.data["stream"] for event in mine] == ["b"]
+
+
+def test_every_name_that_is_noted_is_known() -> None:
+    """Webhooks are asked for by name, and an unknown one is refused."""
+    root = Path(__file__).parents[2]
+    kinds = "|".join({name.partition(".")[0] for name in events.NAMES})
+    places = {*(root / "store").rglob("*.py"), root / "worker" / "promotion.py"}
+    texts = [path.read_text() for path in places - {root / "store" / "events.py"}]
+    noted = {name for text in texts for name in re.findall(rf'"((?:{kinds})\.[a-z_]+)"', text)}
+    assert noted == events.NAMES

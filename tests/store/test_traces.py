@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
 from sqlalchemy import func, update
 
 from store import traces
@@ -30,6 +31,19 @@ def test_those_of_long_ago_are_forgotten(database: Database) -> None:
     with database.begin() as session:
         traces.forget_old(session)
         assert traces.of(session, ["chk_old", "chk_new"]).keys() == {"chk_new"}
+
+
+def test_a_database_of_the_release_before_keeps_none(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traces, "has", lambda *_: False)
+    with database.begin() as session:
+        traces.keep(session, "chk_1", ONE)
+        assert traces.of(session, ["chk_1"]) == {}
+        traces.forget_old(session)
+    monkeypatch.undo()
+    with database.begin() as session:
+        assert traces.of(session, ["chk_1"]) == {}
 
 
 def test_a_trace_is_called_by_its_id() -> None:
