@@ -111,7 +111,7 @@ def _told(client: Client, stream: str, images: list[bytes]) -> dict[str, Any]:
     return {
         "versions": [(one["version"], one["digest"]) for one in client.versions(stream)["items"]],
         "served": answer["model_version"],
-        "answers": answer["predictions"],
+        "answers": [(one["label"], one["probability"]) for one in answer["predictions"]],
     }
 
 

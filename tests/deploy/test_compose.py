@@ -18,6 +18,8 @@ NEWER_THAN_2021 = {
 }
 SERVERS = ("postgres", "redis", "s3")
 OBSERVERS = ("prometheus", "grafana")
+# what an override is there for
+OTHERWISE = {("docker-compose.gpu.yml", "LURE_DEVICE"), ("docker-compose.s3.yml", "LURE_BLOBS")}
 TO_DROP_ROOT = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}
 
 
@@ -142,12 +144,35 @@ def test_each_secret_is_where_it_is_read_and_nowhere_else() -> None:
     }
 
 
+@pytest.mark.parametrize("name", [name for name in reading.OWN if name != "init"])
+def test_what_must_be_written_can_be(name: str) -> None:
+    """The root is read-only: each folder that a setting names is a volume, or memory."""
+    service = services()[name]
+    mounted = {volume.split(":")[1] for volume in service["volumes"]} | {"/tmp"}
+
+    for variable in ("LURE_BLOBS", "LURE_CACHE", "LURE_SECRETS_DIR"):
+        said = service["environment"][variable]
+        assert said.removeprefix("${LURE_BLOBS:-").rstrip("}") in mounted, variable
+
+
+def test_every_variable_has_one_default() -> None:
+    """In all files, and in `.env.example`."""
+    told = reading.example()
+    for path in reading.COMPOSE:
+        for name, default in re.findall(r"\$\{([A-Z0-9_]+):-([^}]*)\}", path.read_text()):
+            if (path.name, name) not in OTHERWISE:
+                assert told[name] == default, f"{path.name}: {name}"
+
+
 def test_the_servers_are_in_a_network_of_their_own() -> None:
     assert reading.compose()["networks"]["data"] == {"internal": True}
     for name in SERVERS:
         assert services()[name]["networks"] == ["data"]
     for name in OBSERVERS:
-        assert "data" not in services()[name].get("networks", [])
+        assert "networks" not in services()[name]  # the default one, where only the API is
+    assert services()["api"]["networks"] == ["data", "default"]
+    for name in ("migrate", "admit", "learn", "beat"):
+        assert services()[name]["networks"] == ["data", "work"]
 
 
 def test_redis_refuses_what_it_has_no_room_for() -> None:
