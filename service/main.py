@@ -34,6 +34,7 @@ from service.api import (
     unlearning,
     versions,
     webhooks,
+    workers,
 )
 from service.api import metrics as stream_metrics
 from service.batcher import Limits
@@ -74,6 +75,7 @@ _ROUTERS = (  # tried in this order: what is asked most comes first
     keys.router,
     audit.router,
     webhooks.router,
+    workers.router,
     health.router,
 )
 

@@ -47,6 +47,7 @@ _OPERATIONS: dict[str, tuple[str, ...]] = {
     "get_chunk_report": _ABOUT_CHUNKS,
     # what there is
     "metrics": _READ,  # open by setting, and on loopback
+    "list_workers": _READ,
     "list_streams": _READ,
     "get_stream": _READ,
     "get_stream_metrics": _READ,

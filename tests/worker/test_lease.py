@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+import torch
 from sqlalchemy import text
 
 from store import jobs, workers
@@ -119,6 +120,22 @@ def test_a_cycle_on_a_cpu_measures_no_gpu() -> None:
     board = Board()
     gpu.measure(board, "cpu")
     assert board.facts()["device"] is None
+
+
+def test_the_memory_of_the_gpu_that_cycles_use_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With torch's own answers in the place of a GPU's."""
+    board, second = Board(), torch.device("cuda", 1)
+    free_and_total = {second: (3 << 30, 8 << 30)}
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", free_and_total.__getitem__)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
+    gpu.measure(board, "cuda:1")
+    told = board.facts()
+    assert (told["device"], told["gpu_memory_used_bytes"]) == ("GPU 1", 5 << 30)
+    assert told["gpu_memory_total_bytes"] == 8 << 30
 
 
 def test_sweeps_and_collections_are_told(bench: Bench) -> None:
