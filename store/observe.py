@@ -16,6 +16,8 @@ import structlog
 from store.redact import Redactor
 from store.settings import StoreSettings
 
+# they tell each address that is called, and a webhook's is often a secret itself
+_DISCREET = ("httpx", "httpcore", "urllib3")
 _LONGEST = 16_384  # characters of one value; a traceback through torch has a few thousand
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ def configure_logging(settings: StoreSettings, process: str = "worker") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    for name in _DISCREET:
+        logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         # what is not shown is not prepared: every request has a line for debugging
         processors=[

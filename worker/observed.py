@@ -19,6 +19,7 @@ _TALKATIVE = (
     "celery.worker.request",
     "celery.app.trace",
     "celery.beat",
+    "multiprocessing",
 )
 
 

@@ -104,6 +104,16 @@ except RuntimeError: logging.getLogger().exception("failed")
     assert "<4000 bytes>" in run.stderr
 
 
+def test_libraries_do_not_tell_which_addresses_are_called(settings_only: StoreSettings) -> None:
+    code = """
+import httpx
+try: httpx.post("http://127.0.0.1:1/a-secret-path")
+except httpx.ConnectError: pass
+httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200))).get("http://x/a-secret")
+"""
+    assert lines_of(settings_only, code, LURE_LOG_LEVEL="DEBUG") == []
+
+
 def test_a_line_has_an_end(settings_only: StoreSettings) -> None:
     (line,) = lines_of(settings_only, "structlog.get_logger().info('long', words='x' * 10**6)")
     assert len(line["words"]) < 20_000
