@@ -3,7 +3,8 @@
 For each in turn: a chunk is sent, and while a cycle learns it the container's first process gets
 SIGKILL from the host (`docker kill` would count as a stop by hand, after which Docker starts
 nothing again). The chunk must be learned all the same, and `make smoke` must end well. At the end
-the stack is taken down and brought up again, and everything must still be there.
+the learner is stopped as `docker compose stop` does, and must hand its cycle back in time; then the
+stack is taken down and brought up again, and everything must still be there.
 
 Needs root on the host: the processes belong to the containers' users. Run it in the folder of
 docker-compose.yml.
@@ -45,6 +46,7 @@ def main() -> int:
         key = firstkey.find(url)
         for service in sys.argv[1:] or SERVICES:
             kill_one(url, key, service)
+        stop_the_learner(url, key)
         down_and_up(url, key)
     except LureError as error:
         sys.stderr.write(f"kills: failed: {error}\n")
@@ -55,15 +57,8 @@ def main() -> int:
 
 def kill_one(url: str, key: str | None, service: str) -> None:
     """A cycle begins, the container dies, the chunk is learned all the same."""
-    stream = f"kill-{service}-{uuid.uuid4().hex[:8]}"
-    with tempfile.TemporaryDirectory(prefix="lure-kill-") as folder, Client(url, key) as client:
-        settings = digits.SETTINGS
-        recipe = settings["recipe"] | {"learn_epochs": EPOCHS}
-        client.create_stream(stream, **settings | {"recipe": recipe})
-        chunk = client.upload(
-            stream, digits.write(digits.load().part(0, IMAGES), Path(folder) / "c.zip")
-        )
-        _await(lambda: _epochs(client, stream) >= 3, LEARNED_S, "no cycle has begun")
+    with Client(url, key) as client:
+        stream, chunk = _begun(client, f"kill-{service}")
         container = _container(service)
         pid = _pid(container)
         os.kill(pid, signal.SIGKILL)
@@ -72,15 +67,48 @@ def kill_one(url: str, key: str | None, service: str) -> None:
             lambda: _pid(container) not in (0, pid), STARTED_S, f"{service} is not started again"
         )
         back_s = time.monotonic() - killed_at
-        _await(lambda: _is_learned(client, stream, chunk["id"]), LEARNED_S, "it was not learned")
+        attempts = _learned(client, stream, chunk)
         learned_s = time.monotonic() - killed_at
-        cycle = client.cycles(stream)["items"][0]
-    _say(
-        f"{service}: pid {pid} killed; back after {back_s:.1f} s, learned after {learned_s:.1f} s,"
-        f" attempts of the cycle: {cycle['attempt']}"
-    )
+    told = f"back after {back_s:.1f} s, learned after {learned_s:.1f} s, attempts: {attempts}"
+    _say(f"{service}: pid {pid} killed; {told}")
     smoke.check(url)
     _say(f"{service}: smoke ended well")
+
+
+def stop_the_learner(url: str, key: str | None) -> None:
+    """It ends by itself, long before Docker would kill it, and the next one goes on."""
+    with Client(url, key) as client:
+        stream, chunk = _begun(client, "stop-learn")
+        container = _container("learn")
+        began = time.monotonic()
+        _compose("stop", "learn")
+        stopped_s = time.monotonic() - began
+        status = _run("docker", "inspect", "-f", "{{.State.ExitCode}}", container).strip()
+        _must(status == "0", f"the learner ended with {status}, not by itself")
+        epoch = _epochs_of(client.cycles(stream)["items"][0])
+        _compose("start", "learn")
+        attempts = _learned(client, stream, chunk)
+    told = f"at epoch {epoch} of {EPOCHS}; started again, learned, attempts: {attempts}"
+    _say(f"learn: stopped within {stopped_s:.1f} s {told}")
+
+
+def _begun(client: Client, name: str) -> tuple[str, str]:
+    """A new stream whose first cycle is under way, and its chunk."""
+    stream = f"{name}-{uuid.uuid4().hex[:8]}"
+    settings = digits.SETTINGS
+    recipe = settings["recipe"] | {"learn_epochs": EPOCHS}
+    client.create_stream(stream, **settings | {"recipe": recipe})
+    with tempfile.TemporaryDirectory(prefix="lure-kill-") as folder:
+        path = digits.write(digits.load().part(0, IMAGES), Path(folder) / "chunk.zip")
+        chunk = client.upload(stream, path)["id"]
+    _await(lambda: _epochs(client, stream) >= 3, LEARNED_S, "no cycle has begun")
+    return stream, chunk
+
+
+def _learned(client: Client, stream: str, chunk: str) -> int:
+    """Waits for it; how often its cycle was begun."""
+    _await(lambda: _is_learned(client, stream, chunk), LEARNED_S, "it was not learned")
+    return int(client.cycles(stream)["items"][0]["attempt"])
 
 
 def down_and_up(url: str, key: str | None) -> None:
