@@ -44,23 +44,25 @@ def test_a_card_that_torch_cannot_use_is_a_failure(card: tuple[Path, Path]) -> N
     assert build in found.found
 
 
-@pytest.mark.parametrize("broken", ["torch", "torchvision", "torchvision.ops"])
+@pytest.mark.parametrize(
+    ("broken", "error"),
+    [
+        ("torch", OSError("libcudart.so.13: cannot open shared object file")),
+        ("torchvision", RuntimeError("operator torchvision::nms does not exist")),
+        ("torchvision.ops", AttributeError("no such operator")),
+    ],
+)
 def test_a_library_that_cannot_be_loaded_is_a_failure(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str, error: Exception
 ) -> None:
     load = importlib.import_module
 
-    def refuse(name: str) -> Any:
+    def refuse(name: str, package: str | None = None) -> Any:
         if name == broken:
-            raise RuntimeError("operator torchvision::nms does not exist")
-        return load(name)
+            raise error
+        return load(name, package)
 
-    def refuse_torch(name: str) -> Any:
-        if name == broken:
-            raise OSError("libcudart.so.13: cannot open shared object file")
-        return load(name)
-
-    monkeypatch.setattr(importlib, "import_module", refuse_torch if broken == "torch" else refuse)
+    monkeypatch.setattr(importlib, "import_module", refuse)
     found = examine(tmp_path, tmp_path / "none")[0]
     assert found.state is State.FAILURE
     assert "pip install torch torchvision" in found.remedy
