@@ -14,7 +14,7 @@ from store.settings import StoreSettings
 
 _OPTIONS = (
     "-c lock_timeout=30s -c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
-    " -c timezone=UTC"
+    " -c idle_session_timeout=0 -c timezone=UTC"
 )
 
 

@@ -255,6 +255,28 @@ def test_nothing_is_collected_while_a_backup_copies(
     assert garbage.collect(database, blobs) == 1  # afterwards it goes
 
 
+def test_a_database_that_hurries_everybody_does_not_end_it(
+    elsewhere: Place, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(elsewhere.settings, "head")
+    create_stream(elsewhere.database)
+    bounds = ("statement_timeout", "idle_in_transaction_session_timeout")
+    with elsewhere.database.begin() as session:
+        name = session.scalars(select(func.current_database())).one()
+        for bound in bounds:
+            session.execute(text(f"ALTER DATABASE {name} SET {bound} = '1ms'"))
+    write, told = rows.write, set()
+
+    def slowly(link: rows.Link, table: str, path: Path) -> object:
+        link.execute("SELECT pg_sleep(0.01)")
+        told.update(link.execute(f"SHOW {bound}".encode()).fetchone() for bound in bounds)
+        return write(link, table, path)
+
+    monkeypatch.setattr(rows, "write", slowly)
+    assert take(elsewhere.settings, elsewhere.blobs, target).rows > 0
+    assert told == {("0",)}
+
+
 def test_a_migration_waits_for_the_rows_to_be_copied(
     settings: StoreSettings,
     database: Database,
