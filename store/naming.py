@@ -70,24 +70,34 @@ def of(session: Session, digest: str) -> list[Name]:
 
 def names(*, stream_id: int | None = None, digest: str | None = None) -> Subquery:
     """All names, of a stream or of some bytes if so wanted: kind, stream_id, key and digest."""
-    has_weights = Version.state != VersionState.WEIGHTS_DELETED
-    parts = [
-        _part(Kind.UPLOAD, Chunk.id, Chunk.digest),
-        _part(Kind.CHUNK_FILE, Chunk.id, Chunk.file_digest),
-        _part(Kind.WEIGHTS, Version.version, Version.digest, has_weights),
-        _part(Kind.SIDECAR, Version.version, Version.sidecar_digest),
-        _part(Kind.MASK, Version.version, Version.mask_digest),
-        _part(Kind.SCORES, Version.version, Version.scores_digest),
-        _part(Kind.EXPORT, Artifact.version, Artifact.digest),
-        _part(Kind.PREDICTIONS, Pack.id, Pack.digest),
-        _part(Kind.RESUME_STATE, Cycle.id, Cycle.resume_digest, Cycle.state.in_(ACTIVE)),
-        _part(Kind.RERUN_STATE, Rerun.id, Rerun.resume_digest),
-    ]
-    if stream_id is not None:
-        parts = [part.where(_column(part, "stream_id") == stream_id) for part in parts]
+    found = list(parts(stream_id=stream_id).values())
     if digest is not None:
-        parts = [part.where(_column(part, "digest") == digest) for part in parts]
-    return union_all(*parts).subquery("names")
+        found = [part.where(_column(part, "digest") == digest) for part in found]
+    return union_all(*found).subquery("names")
+
+
+def parts(*, stream_id: int | None = None) -> dict[Kind, Select[Any]]:
+    """The names of each kind; see `names`."""
+    has_weights = Version.state != VersionState.WEIGHTS_DELETED
+    found = {
+        Kind.UPLOAD: _part(Kind.UPLOAD, Chunk.id, Chunk.digest),
+        Kind.CHUNK_FILE: _part(Kind.CHUNK_FILE, Chunk.id, Chunk.file_digest),
+        Kind.WEIGHTS: _part(Kind.WEIGHTS, Version.version, Version.digest, has_weights),
+        Kind.SIDECAR: _part(Kind.SIDECAR, Version.version, Version.sidecar_digest),
+        Kind.MASK: _part(Kind.MASK, Version.version, Version.mask_digest),
+        Kind.SCORES: _part(Kind.SCORES, Version.version, Version.scores_digest),
+        Kind.EXPORT: _part(Kind.EXPORT, Artifact.version, Artifact.digest),
+        Kind.PREDICTIONS: _part(Kind.PREDICTIONS, Pack.id, Pack.digest),
+        Kind.RESUME_STATE: _part(
+            Kind.RESUME_STATE, Cycle.id, Cycle.resume_digest, Cycle.state.in_(ACTIVE)
+        ),
+        Kind.RERUN_STATE: _part(Kind.RERUN_STATE, Rerun.id, Rerun.resume_digest),
+    }
+    if stream_id is None:
+        return found
+    return {
+        kind: part.where(_column(part, "stream_id") == stream_id) for kind, part in found.items()
+    }
 
 
 def _part(

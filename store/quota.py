@@ -1,17 +1,18 @@
 """How many bytes are stored, in all, for a stream, and as what.
 
-A blob counts once in each sum, whoever else names it; in the sum of all also while nobody does,
-until it is collected. The rows are added up when somebody asks: 10⁵ take some tens of
-milliseconds (docs/storage.md), so who asks often remembers the answer for a while.
+A blob counts once in the sum of all, also while nobody names it, until it is collected; in a
+stream's sum once for each kind of thing that it is there. The rows are added up when somebody asks:
+who asks often remembers the answer for a while; docs/storage.md tells what it takes.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Subquery, func, select
+from sqlalchemy import func, literal, select, union_all
 from sqlalchemy.orm import Session
 
+from store import garbage
 from store.models import Blob
-from store.naming import Kind, names
+from store.naming import Kind, parts
 
 UNNAMED = "unnamed"
 
@@ -23,23 +24,22 @@ def total_bytes(session: Session) -> int:
 
 def stream_bytes(session: Session, stream_id: int) -> int:
     """What the rows of a stream name; what several streams name counts for each."""
-    return _named_bytes(session, names(stream_id=stream_id))
+    return sum(_by_kind(session, stream_id=stream_id).values())
 
 
 def bytes_by_kind(session: Session) -> dict[str, int]:
     """By what they are; what is of two kinds counts for both, what nobody names is `UNNAMED`."""
-    named = names()
-    kinds = select(named.c.kind, named.c.digest).distinct().subquery()
-    rows = session.execute(
-        select(kinds.c.kind, func.sum(Blob.size_bytes))
-        .join(Blob, Blob.digest == kinds.c.digest)
-        .group_by(kinds.c.kind)
-    )
-    found = dict.fromkeys(Kind, 0) | {Kind(kind): int(size) for kind, size in rows}
-    unnamed = total_bytes(session) - _named_bytes(session, named)
-    return {**{kind.value: size for kind, size in found.items()}, UNNAMED: max(0, unnamed)}
+    found = {kind.value: size for kind, size in _by_kind(session).items()}
+    return found | {UNNAMED: sum(size for *_, size in garbage.unnamed(session))}
 
 
-def _named_bytes(session: Session, named: Subquery) -> int:
+def _by_kind(session: Session, *, stream_id: int | None = None) -> dict[Kind, int]:
+    """Kind by kind: of all names at once PostgreSQL knows no figures, and looks each digest up."""
     size = func.coalesce(func.sum(Blob.size_bytes), 0)
-    return int(session.scalars(select(size).where(Blob.digest.in_(select(named.c.digest)))).one())
+    sums = [
+        select(literal(kind.value), size).where(
+            Blob.digest.in_(select(part.subquery(kind.value).c.digest))
+        )
+        for kind, part in parts(stream_id=stream_id).items()
+    ]
+    return {Kind(kind): int(found) for kind, found in session.execute(union_all(*sums))}

@@ -58,7 +58,7 @@ def test_no_byte_is_taken_of_an_upload_beyond_the_services_quota(api: Running) -
     assert push(api.client, stream, SMALL).status_code == 202
     with connect(api.url) as connection:
         # nothing but the head is ever sent
-        connection.sendall(head(stream, content_length=str(QUOTA)))
+        connection.sendall(head(stream, content_length=str(QUOTA), expect="100-continue"))
         answer = read_answer(connection)
     assert answer.startswith(b"HTTP/1.1 507")
     assert b"urn:lure:problem:quota-used-up" in answer
