@@ -51,6 +51,11 @@ def ranks(bench: Bench) -> list[int]:
     return found
 
 
+def folder_of(rank: int) -> Path:
+    """The folder that a rank, or its torchrun, was told."""
+    return Path((proc.PROC / str(rank) / "cmdline").read_text().split("\0")[-2])
+
+
 def test_told_to_stop_in_mid_cycle_it_saves_it_and_its_ranks_end(
     bench: Bench, worker: subprocess.Popen[bytes]
 ) -> None:
@@ -65,5 +70,8 @@ def test_told_to_stop_in_mid_cycle_it_saves_it_and_its_ranks_end(
 
 def test_killed_it_takes_its_ranks_along(bench: Bench, worker: subprocess.Popen[bytes]) -> None:
     assert len(ranks(bench)) == 3
+    (desk,) = {folder_of(pid) for pid in ranks(bench)}
+    assert desk.exists()
     worker.kill()
     wait(lambda: not ranks(bench))
+    assert not (desk / "job.json").exists()

@@ -35,7 +35,7 @@ def main(folder: Path) -> int:
     Returns:
         0; 1 where it raised: the folder says what, unless it was another process that left.
     """
-    threading.Thread(target=_leave_with_worker, daemon=True).start()
+    threading.Thread(target=_leave_with_worker, args=(folder,), daemon=True).start()
     give_way(os.nice(0))  # as nice as the worker, within the session that torchrun made too
     try:
         _work(jobs.read(folder))
@@ -71,9 +71,10 @@ def _telling(rank: int, teller: Teller | None) -> Callable[[Progress], None]:
     return on_stage
 
 
-def _leave_with_worker() -> None:
+def _leave_with_worker(folder: Path) -> None:
     while os.read(0, 1):  # not sys.stdin, whose lock would be held when Python ends
         pass
+    jobs.take_away(folder)
     os._exit(1)
 
 

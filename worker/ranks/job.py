@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from lure_core.config import CycleConfig
 from lure_core.cycle import Checkpoint, CycleData, Start
 from worker.errors import WorkerError
 
+_LEFT = "left"
 _MAX_TRACEBACK = 18_000  # characters
 
 
@@ -86,6 +88,17 @@ class Job:
 
 def file_of(folder: Path) -> Path:
     return folder / "job.json"
+
+
+def mark_left(folder: Path) -> None:
+    """The worker lives, and takes the folder away when its ranks are gone."""
+    (folder / _LEFT).touch()
+
+
+def take_away(folder: Path) -> None:
+    """By its ranks, where the worker died and nobody else will."""
+    if not (folder / _LEFT).exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def read(folder: Path) -> Job:

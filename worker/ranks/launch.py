@@ -107,6 +107,7 @@ class _Torchrun:
             start_new_session=True,
         )
         assert self._process.stderr is not None
+        self._folder = folder
         self._words: deque[bytes] = deque(maxlen=_LAST_LINES)
         pipe = self._process.stderr
         self._drain = threading.Thread(target=_drain, args=(pipe, self._words), daemon=True)
@@ -130,6 +131,7 @@ class _Torchrun:
     def leave(self) -> None:
         """End them all, and wait until they are gone."""
         assert self._process.stdin is not None
+        jobs.mark_left(self._folder)
         self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_GONE_WITHIN_S)
