@@ -53,7 +53,8 @@ def open_files() -> list[Finding]:
 
 def temporary_space() -> list[Finding]:
     """Room for temporary files and for shared memory."""
-    found = [space("disk, temporary", Path(tempfile.gettempdir()), few=2 * _GIB, least=_GIB // 4)]
+    temporary = Path(tempfile.gettempdir())  # exports, and what the processes share
+    found = [space("disk, temporary", temporary, few=_GIB // 2, least=_GIB // 16)]
     if _SHARED_MEMORY.is_dir():
         few, least = _GIB // 32, _GIB // 1024
         found.append(space("shared memory", _SHARED_MEMORY, few=few, least=least))
