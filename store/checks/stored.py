@@ -67,9 +67,7 @@ def _round_trip(settings: StoreSettings) -> Finding:
         remedy = "see whether the disk is full, failing, or mounted to be read only"
         return failure(_ROUND_TRIP, error.strerror or str(error), remedy)
     except BlobsAway as error:
-        remedy = (
-            "see LURE_BLOBS and LURE_S3_*; the key must be allowed to list, get, put, delete"
-        )
+        remedy = "see LURE_BLOBS and LURE_S3_*; the key must be allowed to list, get, put, delete"
         return failure(_ROUND_TRIP, str(error), remedy)
     except (BlobMissing, BlobDamaged) as error:
         return failure(_ROUND_TRIP, f"what was written is not there: {error}", "trust it no more")
