@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from lure_core import models
@@ -15,6 +16,7 @@ from service.pace import Pace
 from service.slot import Served
 from service.spare import Spares
 from store.blobs import Blobs
+from store.errors import StoreError
 from store.models import Version
 
 
@@ -61,13 +63,20 @@ class Loader:
         precision = answering(
             self._manner.precision, device=self._device, agreement=version.agreement
         )
-        classifier = load_classifier(
-            weights,
-            sidecar,
-            precision=precision,
-            spare=self._spares.take(shape_of(sidecar, precision)),
-            breathe=pace.breathe,
-        )
+        try:
+            classifier = load_classifier(
+                weights,
+                sidecar,
+                precision=precision,
+                spare=self._spares.take(shape_of(sidecar, precision)),
+                breathe=pace.breathe,
+            )
+        except BadCheckpoint:
+            with suppress(
+                BlobDamaged
+            ):  # a damaged copy of a bucket's is fetched for the next trial
+                self._blobs.local(version.digest, check=True)
+            raise
         pace.breathe()
         classifier.warm_up()
         self._spares.follow(classifier)

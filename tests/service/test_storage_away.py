@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lure_core.errors import BadCheckpoint
+from service.loader import Loader
 from store.blobs import Blobs
 from store.engine import Database
 from store.settings import StoreSettings
@@ -64,6 +66,17 @@ def test_weights_are_given_out_with_ranges(api: Running) -> None:
     part = api.client.get(WEIGHTS, headers={"range": "bytes=10-29"})
     assert (whole.status_code, part.status_code) == (200, 206)
     assert part.content == whole.content[10:30]
+
+
+def test_a_damaged_copy_of_the_weights_is_fetched_anew_for_the_next_trial(
+    database: Database, blobs: Blobs
+) -> None:
+    version = learned(database, blobs, digits_stream(database), architecture="mlp")
+    blobs.local(version.digest).write_bytes(b"half of it")
+    loader = Loader(blobs)
+    with pytest.raises(BadCheckpoint):
+        loader.load("digits", version)
+    assert loader.load("digits", version).version == 1
 
 
 def test_a_bucket_that_is_away_refuses_uploads_and_nothing_else(
