@@ -30,6 +30,7 @@ FORGOTTEN = 20_000  # older keys that are not valid any more are unknown ones
 _PREFIX = "lure_"
 _HINT = len(_PREFIX) + 4
 _KEY = re.compile(rf"{_PREFIX}[A-Za-z0-9_-]{{40,200}}")
+LONGEST = len(_PREFIX) + 200
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,17 @@ def test_histories_say_whose_key_it_was(closed: Closed) -> None:
     assert [one.data["who"] for one in changed if one.data["stream"] == name] == ["maria"]
 
 
+def test_refusals_are_counted_by_their_reason(closed: Closed) -> None:
+    _, text = closed.make(READ, stream="mine")
+    closed.ask(None, "GET", "/v1/streams")
+    closed.ask(text, "POST", "/v1/streams")
+    closed.ask(text, "GET", "/v1/streams")
+    lines = closed.ask(None, "GET", "/metrics").text.splitlines()
+    refused = dict(line.split() for line in lines if line.startswith("lure_access_refused_total"))
+    for reason in ("missing", "scope", "stream"):
+        assert float(refused[f'lure_access_refused_total{{reason="{reason}"}}']) >= 1
+
+
 def test_keys_open_while_the_database_is_away(closed: Closed, servers: Servers) -> None:
     _, text = closed.make(PREDICT)
     servers.postgres.kill()
