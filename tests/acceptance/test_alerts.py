@@ -60,6 +60,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("alerts")
     with Postgres(folder / "postgres") as postgres:
         world = World(postgres, folder, gc_s=0.5)
+        world.patience_s = 110.0
         try:
             alarms = Alarms(world)
             worker(world, "admit")
