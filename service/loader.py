@@ -72,9 +72,7 @@ class Loader:
                 breathe=pace.breathe,
             )
         except BadCheckpoint:
-            with suppress(
-                BlobDamaged
-            ):  # a damaged copy of a bucket's is fetched for the next trial
+            with suppress(StoreError):  # a damaged copy of a bucket's is fetched for the next time
                 self._blobs.local(version.digest, check=True)
             raise
         pace.breathe()
