@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import subprocess
+import sys
 
 import pytest
 from sqlalchemy import select
@@ -10,6 +13,7 @@ from store.engine import Database
 from store.errors import Conflict, NotFound
 from store.keys import ADMIN, PREDICT, READ, NewKey
 from store.models import ApiKey
+from store.settings import StoreSettings
 
 ROOT = NewKey("root", [ADMIN])
 
@@ -134,3 +138,25 @@ def test_keys_are_listed_page_by_page(database: Database) -> None:
         rest = keys.page(session, size=2, before=first.next_key)
     assert [row.id for row in (*first.items, *rest.items)] == made[::-1]
     assert rest.next_key is None
+
+
+def test_the_first_key_is_made_beside_the_service(
+    database: Database, settings: StoreSettings
+) -> None:
+    """`lure keys first`: a service that others can reach does not start before there is one."""
+    told = settings.model_dump(mode="json", exclude_none=True).items()
+    named = {f"LURE_{name.upper()}": str(value) for name, value in told}
+    run = subprocess.run(
+        [sys.executable, "-m", "store.admin", "create-key", "root"],
+        env=os.environ | named,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    text = run.stdout.strip()
+    assert keys.is_well_formed(text)
+    assert text not in run.stderr
+    with database.begin() as session:
+        (only,) = keys.active(session)
+    assert (only.name, only.scopes) == ("root", frozenset({ADMIN}))
+    assert only.digest == keys.digest_of(text)
