@@ -66,7 +66,7 @@ def launch(
             try:
                 return results.unpack(_heard(listener, torchrun, hear))
             except HungUp as gone:
-                torchrun.leave()  # what the ranks have to say is said when they are gone
+                torchrun.await_end()  # what the ranks have to say is said when they are gone
                 if fault := jobs.fault(folder):
                     raise fault.raised() from None
                 raise RanksDied(f"{gone}: {torchrun.last_words}") from gone
@@ -127,6 +127,12 @@ class _Torchrun:
     def last_words(self) -> str:
         """The end of what the ranks wrote to standard error."""
         return b"".join(self._words).decode(errors="replace").strip()
+
+    def await_end(self) -> None:
+        """Let them end by themselves, as they do where one has ended; then end what is left."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GONE_WITHIN_S)
+        self.leave()
 
     def leave(self) -> None:
         """End them all, and wait until they are gone."""
