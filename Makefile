@@ -78,6 +78,7 @@ AUDIT ?= .venv-audit
 
 $(AUDIT)/.ready: pyproject.toml constraints.txt $(READY)
 	@[ -x $(AUDIT)/bin/python ] || $(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip
 	@PYTHONWARNINGS=ignore $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group audit
 	@touch $@
 
