@@ -66,7 +66,7 @@ def _steps(settings: StoreSettings, data: bytes) -> Iterator[tuple[str, float]]:
     yield "fetch", _timed(lambda: _whole(reader, digest))
     yield "again", _timed(lambda: _whole(reader, digest))
     reader.discard(digest)
-    reader.forget(digest)
+    reader.forget(digest, reader.discarded_of(digest))
 
 
 def _whole(place: Place, digest: str) -> None:

@@ -56,12 +56,12 @@ def delete_blob(database: Database, blobs: Blobs, digest: str) -> bool:
             if not _lock_garbage(session, digest):
                 return False
             # put aside first: should the lock be lost before the commit, the bytes come back
-            blobs.discard(digest)
+            names = blobs.discard(digest)
             session.execute(delete(Blob).where(Blob.digest == digest))
     except BaseException:
         settle(database, blobs, digest)  # it may be the commit's answer alone that was lost
         raise
-    blobs.forget(digest)
+    blobs.forget(digest, names)
     return True
 
 
@@ -89,10 +89,11 @@ def settle(database: Database, blobs: Blobs, digest: str) -> None:
 
     Whoever holds it may be a collector about to commit: then the next collection settles it.
     """
+    names = blobs.discarded_of(digest)
     with database.begin() as session:
         row = _row(digest)
         if session.scalar(row) is None:
-            blobs.forget(digest)
+            blobs.forget(digest, names)
         elif session.scalar(row.with_for_update(skip_locked=True)) is not None:
             blobs.restore(digest)
 

@@ -139,17 +139,24 @@ class Blobs:
         """All that lies there; a digest may come more than once."""
         return self._place.stored()
 
-    def discard(self, digest: str) -> None:
-        """For garbage collection alone: put the bytes aside, under the row's lock."""
-        self._place.discard(digest)
+    def discard(self, digest: str) -> set[str]:
+        """For garbage collection alone: put the bytes aside, under the row's lock; their names."""
+        return self._place.discard(digest)
+
+    def discarded_of(self, digest: str) -> set[str]:
+        """The names of what is aside; ask before it is seen that there is no row."""
+        return self._place.discarded_of(digest)
 
     def restore(self, digest: str) -> None:
         """Undo `discard`, under the row's lock, unless the bytes were put anew meanwhile."""
         self._place.restore(digest)
 
-    def forget(self, digest: str) -> None:
-        """Delete what `discard` put aside, after the commit that deleted its row."""
-        self._place.forget(digest)
+    def forget(self, digest: str, names: set[str]) -> None:
+        """Delete what was put aside under these names, after the commit that deleted its row.
+
+        Not what somebody marks later: a collector that was stopped, and has lost its lock.
+        """
+        self._place.forget(digest, names)
 
     def discarded(self) -> list[str]:
         """Digests whose bytes were put aside, by collectors that have died or are at it."""

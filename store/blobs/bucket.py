@@ -152,20 +152,22 @@ class Bucket:
                     digest = one["path"].split("/")[-2]
                     yield Stored(digest, one["size"], one["last_modified"])
 
-    def discard(self, digest: str) -> None:
-        for one in self._objects(digest):
+    def discard(self, digest: str) -> set[str]:
+        names = {one.name for one in self._objects(digest)}
+        for name in names:
             with asking("put", self._told):
-                obstore.put(self._store, f"{_TRASH}/{digest}/{one.name}", b"")
+                obstore.put(self._store, f"{_TRASH}/{digest}/{name}", b"")
+        return names
 
     def restore(self, digest: str) -> None:
-        marked = self._discarded_of(digest)
+        marked = self.discarded_of(digest)
         others = [one for one in self._objects(digest) if one.name not in marked]
         if any(self._is_whole(one, digest, one.size_bytes) for one in others):
-            self.forget(digest)
+            self.forget(digest, marked)
 
-    def forget(self, digest: str) -> None:
+    def forget(self, digest: str, names: set[str]) -> None:
         """The objects before their marks: while there is an object, there is its mark."""
-        for name in self._discarded_of(digest):
+        for name in names:
             self._delete(f"{_of(digest)}/{name}")
             self._delete(f"{_TRASH}/{digest}/{name}")
         self._cache.give_up(digest)
@@ -181,7 +183,7 @@ class Bucket:
         that order.
         """
         found = [] if is_new else self._objects(digest)
-        marked = self._discarded_of(digest) if found else set()
+        marked = self.discarded_of(digest) if found else set()
         wrong = []
         for one in found:
             if not self._is_whole(one, digest, size_bytes):
@@ -264,7 +266,7 @@ class Bucket:
             found = obstore.list(self._store, _of(digest)).collect()
         return [_Object(one["path"], one["size"]) for one in found]
 
-    def _discarded_of(self, digest: str) -> set[str]:
+    def discarded_of(self, digest: str) -> set[str]:
         return {key.rpartition("/")[2] for key in self._keys(f"{_TRASH}/{digest}")}
 
     def _keys(self, below: str) -> list[str]:

@@ -109,16 +109,20 @@ class Folder:
                 at = dt.datetime.fromtimestamp(told.st_mtime, dt.UTC)
                 yield Stored(path.name, told.st_size, at)
 
-    def discard(self, digest: str) -> None:
+    def discard(self, digest: str) -> set[str]:
         with suppress(FileNotFoundError):
             self._path(digest).rename(self._root / _TRASH / digest)
+        return set()
+
+    def discarded_of(self, digest: str) -> set[str]:  # noqa: ARG002
+        return set()
 
     def restore(self, digest: str) -> None:
         with suppress(FileExistsError, FileNotFoundError):
             self._path(digest).hardlink_to(self._root / _TRASH / digest)
-        self.forget(digest)
+        self.forget(digest, set())
 
-    def forget(self, digest: str) -> None:
+    def forget(self, digest: str, names: set[str]) -> None:  # noqa: ARG002
         (self._root / _TRASH / digest).unlink(missing_ok=True)
 
     def discarded(self) -> list[str]:

@@ -97,14 +97,17 @@ class Place(Protocol):
     def stored(self) -> Iterator[Stored]:
         """All that lies there; of a bucket, a digest may come more than once."""
 
-    def discard(self, digest: str) -> None:
-        """Put the bytes aside."""
+    def discard(self, digest: str) -> set[str]:
+        """Put the bytes aside; the names of what was."""
+
+    def discarded_of(self, digest: str) -> set[str]:
+        """The names of what is aside; ask before it is seen that there is no row."""
 
     def restore(self, digest: str) -> None:
         """There is a row: the bytes are not to go, unless others were put since."""
 
-    def forget(self, digest: str) -> None:
-        """Delete what was put aside."""
+    def forget(self, digest: str, names: set[str]) -> None:
+        """Delete what was put aside under these names, and nothing that was since."""
 
     def discarded(self) -> list[str]:
         """Digests whose bytes were put aside, by collectors that have died or are at it."""

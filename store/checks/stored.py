@@ -61,8 +61,7 @@ def _round_trip(settings: StoreSettings) -> Finding:
             place.put_bytes(sent, digest, is_new=True)
             place.check(digest)
         finally:
-            place.discard(digest)
-            place.forget(digest)
+            place.forget(digest, place.discard(digest))
     except OSError as error:
         remedy = "see whether the disk is full, failing, or mounted to be read only"
         return failure(_ROUND_TRIP, error.strerror or str(error), remedy)

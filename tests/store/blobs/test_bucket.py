@@ -171,7 +171,7 @@ def test_an_object_that_was_put_aside_is_not_relied_upon(bucket: S3Store, blobs:
     blobs.discard(digest)
     blobs.put_bytes(b"x")
     assert len(list(blobs.stored())) == 2
-    blobs.forget(digest)
+    blobs.forget(digest, blobs.discarded_of(digest))
     assert len(keys(bucket)) == 1
     blobs.check(digest)
 

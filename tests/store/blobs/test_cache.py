@@ -37,10 +37,10 @@ def used(cache: Cache, digest: str, *, seconds_ago: float) -> None:
 
 
 def test_what_was_used_longest_ago_goes_first(cache: Cache) -> None:
-    old, older, young = (adopt(cache, bytes([n]) * 40) for n in range(3))
+    old, older, young = (adopt(cache, bytes([n]) * 30) for n in range(3))
     used(cache, old, seconds_ago=200)
     used(cache, older, seconds_ago=300)
-    newest = adopt(cache, b"n" * 40)
+    newest = adopt(cache, b"n" * 70)
     assert kept(cache) == {young, newest}
 
 

@@ -66,7 +66,7 @@ def test_a_put_waits_for_a_collector_of_the_same_bytes(database: Database, blobs
             blobs.discard(digest)
             collector.execute(sa.delete(Blob).where(Blob.digest == digest))
             assert not put.done()
-        blobs.forget(digest)
+        blobs.forget(digest, blobs.discarded_of(digest))
         assert put.result(timeout=10) == digest
     assert blobs.read(digest) == b"x"
     with database.begin() as session:
@@ -190,7 +190,7 @@ def test_a_collector_that_was_stopped_after_its_commit_deletes_nothing_newer(
     with database.begin() as session:
         session.execute(sa.delete(Blob).where(Blob.digest == digest))
     blobs.put_bytes(b"x")  # before the collector goes on
-    blobs.forget(digest)
+    blobs.forget(digest, blobs.discarded_of(digest))
     blobs.check(digest)
 
 

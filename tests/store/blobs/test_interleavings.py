@@ -32,8 +32,10 @@ class Interleavings(RuleBasedStateMachine):
         self.row: int | None = None
         self.is_named = False
         self.putting: list[bool] = []  # touched, not written; whether the row was new
-        self.collecting: list[int] = []  # put aside under that touch, not committed
-        self.committed = 0  # collectors whose deletion of the row is committed, stopped there
+        self.collecting: list[tuple[int, set[str]]] = []  # under that touch, these names
+        self.committed: list[
+            set[str]
+        ] = []  # collectors whose deletion of the row is committed, stopped there
 
     @initialize(kind=sampled_from(["folder", "bucket"]))
     def open(self, kind: str) -> None:
@@ -87,8 +89,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def put_aside(self) -> None:
         assert self.row is not None
-        self.collecting.append(self.row)
-        self.place.discard(DIGEST)
+        self.collecting.append((self.row, self.place.discard(DIGEST)))
 
     @precondition(lambda self: self.collecting)
     @rule()
@@ -99,7 +100,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def go_on_after_a_late_discard(self) -> None:
         """Its commit fails if the row was touched; it settles what it did."""
-        if self.collecting[-1] != self.row or self.is_named:
+        if self.collecting[-1][0] != self.row or self.is_named:
             self.collecting.pop()
             self.settle()
 
@@ -107,9 +108,10 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def commit(self) -> None:
         """Possible only if nobody touched or named it since: the row was locked."""
-        if self.collecting.pop() == self.row and not self.is_named:
+        row, names = self.collecting.pop()
+        if row == self.row and not self.is_named:
             self.row = None
-            self.committed += 1
+            self.committed.append(names)
         else:
             self.settle()
 
@@ -123,8 +125,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self.committed)
     @rule()
     def forget(self) -> None:
-        self.committed -= 1
-        self.place.forget(DIGEST)
+        self.place.forget(DIGEST, self.committed.pop())
 
     @rule()
     def settle(self) -> None:
@@ -132,7 +133,7 @@ class Interleavings(RuleBasedStateMachine):
         if DIGEST not in self.place.discarded():
             return
         if self.row is None:
-            self.place.forget(DIGEST)
+            self.place.forget(DIGEST, self.place.discarded_of(DIGEST))
         else:
             self.place.restore(DIGEST)
 
