@@ -149,6 +149,8 @@ class Watch:
                 await self._threads.run(self.keeper.flush)
         except (DatabaseAway, TimeoutError) as error:
             log.warning("the lease runs out by itself", error=str(error) or "no answer in time")
+        except Exception:  # the process must end in good order
+            log.exception("not all was written down at the end")
 
     def show(self) -> None:
         """Set the gauges, and write down for other processes what they cannot see."""
@@ -183,6 +185,7 @@ class Watch:
                     log.warning("the database is away, trying on", step=name, error=str(error))
                 self._without_database.add(name)
             except Exception:  # a watch that ended would serve an old version for ever
+                self._without_database.discard(name)  # it answered, if only with an error
                 log.exception("a step failed, trying on", step=name)
             await self._pause(woken)
 

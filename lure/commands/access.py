@@ -18,6 +18,7 @@ from lure.errors import LureError
 
 SECRETS_DIR = "LURE_SECRETS_DIR"
 BOOTSTRAP = "lure_bootstrap_key"
+_TEXT = "lure_"  # how the text of a key begins; its id is `key_…`
 _OTHERWISE = "an administrator makes keys with `lure keys create`, the first one `lure keys first`"
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -81,6 +82,8 @@ def list_(*, url: Url = None, as_json: AsJson = False) -> None:
 @keys.command()
 def revoke(key: Annotated[str, typer.Argument(help="The key's id.")], *, url: Url = None) -> None:
     """End a key for good."""
+    if key.startswith(_TEXT):  # it would stand in the path, and in the logs on the way
+        raise typer.BadParameter("name the key's id (key_…, from `lure keys list`), not its text")
     with connect(url) as client:
         ended = client.revoke_key(key)
     typer.echo(f"{ended['id']} ({ended['name']}) opens nothing any more")

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
+import re
+import threading
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -19,12 +22,14 @@ from service.access import Principal, needs
 from service.access.counters import AccessCounters
 from service.access.needs import Need
 from service.access.sparing import Sparing
+from service.params import NAME
 from service.threads import Threads
 from store import audit
 from store.audit import Entry
 from store.engine import Database
 from store.errors import DatabaseAway
 from store.models import Json
+from store.redact import Redactor
 
 DATA = "lure.audit"  # in a request's scope: what an endpoint adds to its entry
 _THREADS = 2
@@ -33,8 +38,11 @@ _WAITING = 10_000
 _AT_ONCE = 500
 _REFUSALS = 60  # of one key that are written down, in a minute
 _TARGET = 500
+_NAME = re.compile(NAME)
+_LOST = "an audit entry is lost"
 
 log = structlog.get_logger(__name__)
+_masked = Redactor()  # knows secrets by their form
 
 
 def note(scope: Scope, **data: Any) -> None:
@@ -55,23 +63,21 @@ class Journal:
         self._counters = counters
         self._threads = Threads("audit", _THREADS)
         self._waiting: deque[Entry] = deque()
+        self._working: set[asyncio.Future[None]] = set()  # asyncio itself holds them weakly
         self._refusals = Sparing(_REFUSALS)
 
     async def write(self, entry: Entry) -> None:
         """Write it down; when this returns it is safe, or the database was away."""
+        claim = threading.Lock()  # whose it is: its thread's, or that of what waits; never both's
+        work = asyncio.ensure_future(self._threads.run(self._add_claimed, entry, claim))
+        self._working.add(work)
+        work.add_done_callback(functools.partial(self._ended, entry))
         try:
-            async with asyncio.timeout(_PATIENCE_S):
-                await self._threads.run(self._add, [entry])
-        except (DatabaseAway, TimeoutError) as error:
-            told = {"who": entry.who, "action": entry.action, "target": entry.target}
-            words = str(error) or "no answer in time"
-            log.warning("an audit entry waits for the database", error=words, **told)
-            self._wait(entry)
-        except Exception:  # the answer must not fail by what is written about it
-            log.exception("an audit entry is lost", action=entry.action, target=entry.target)
-            self._counters.audited("lost")
-        else:
-            self._counters.audited("written")
+            await asyncio.wait([work], timeout=_PATIENCE_S)
+        finally:
+            if not work.done() and claim.acquire(blocking=False):  # no thread was free for it
+                work.cancel()
+                self._wait(entry, "no answer in time")
 
     async def refused(
         self, need: Need, scope: Scope, principal: Principal, status: int, reason: str
@@ -89,15 +95,24 @@ class Journal:
     def flush(self) -> None:
         """Write what waits, some of it at once; called again and again.
 
+        One that cannot be stored is lost, and holds up none behind it.
+
         Raises:
             DatabaseAway: It goes on waiting.
         """
         while self._waiting:
             some = [self._waiting[k] for k in range(min(_AT_ONCE, len(self._waiting)))]
-            self._add(some)
-            for _ in some:
-                self._waiting.popleft()
-            self._counters.audited("late", len(some))
+            try:
+                self._add(some)
+            except DatabaseAway:
+                raise
+            except Exception:  # which of them it was, is found one by one
+                log.exception("an audit entry cannot be stored", among=len(some))
+                self._flush_singly(len(some))
+            else:
+                for _ in some:
+                    self._waiting.popleft()
+                self._counters.audited("late", len(some))
 
     def close(self) -> None:
         """What waits still is lost, but for its lines in the process's log."""
@@ -106,11 +121,45 @@ class Journal:
             log.error("audit entries are lost", entries=len(self._waiting))
         self._threads.close()
 
-    def _wait(self, entry: Entry) -> None:
+    def _flush_singly(self, count: int) -> None:
+        for _ in range(count):
+            entry = self._waiting[0]
+            outcome = "late"
+            try:
+                self._add([entry])
+            except DatabaseAway:
+                raise
+            except Exception:
+                log.exception(_LOST, action=entry.action, target=entry.target)
+                outcome = "lost"
+            self._waiting.popleft()
+            self._counters.audited(outcome)
+
+    def _ended(self, entry: Entry, work: asyncio.Future[None]) -> None:
+        """Count what came of it, also when the answer was not held back any longer."""
+        self._working.discard(work)
+        if work.cancelled():
+            return
+        error = work.exception()
+        if error is None:
+            self._counters.audited("written")
+        elif isinstance(error, DatabaseAway):
+            self._wait(entry, str(error))
+        else:  # the answer must not fail by what is written about it
+            log.error(_LOST, action=entry.action, target=entry.target, exc_info=error)
+            self._counters.audited("lost")
+
+    def _wait(self, entry: Entry, why: str) -> None:
+        told = {"who": entry.who, "action": entry.action, "target": entry.target}
+        log.warning("an audit entry waits for the database", error=why, **told)
         if len(self._waiting) >= _WAITING:
             self._counters.audited("lost")
         else:
             self._waiting.append(entry)
+
+    def _add_claimed(self, entry: Entry, claim: threading.Lock) -> None:
+        if claim.acquire(blocking=False):
+            self._add([entry])
 
     def _add(self, entries: list[Entry]) -> None:
         with self._database.begin() as session:
@@ -158,7 +207,7 @@ def entry_of(
         who=principal.name,
         key_id=principal.key_id,
         action=need.action,
-        stream=needs.stream_of(scope.get("path_params", {})),
+        stream=_stream(scope),
         target=_storable(scope["path"]),
         status=status,
         request_id=str(structlog.contextvars.get_contextvars().get("request_id", "")),
@@ -167,6 +216,12 @@ def entry_of(
     )
 
 
+def _stream(scope: Scope) -> str | None:
+    """The stream of the path; what cannot be the name of one stands in the target alone."""
+    named = needs.stream_of(scope.get("path_params", {}))
+    return named if named is not None and _NAME.fullmatch(named) else None
+
+
 def _storable(path: str) -> str:
-    """PostgreSQL stores no NUL, and no half of a surrogate pair."""
-    return path.encode("utf-8", "replace").decode().replace("\x00", "�")[:_TARGET]
+    """PostgreSQL stores no NUL, and no half of a surrogate pair; nobody may store a key's text."""
+    return _masked(path.encode("utf-8", "replace").decode().replace("\x00", "�"))[:_TARGET]

@@ -109,6 +109,13 @@ def test_list_shows_when_a_key_was_used(scripted: Scripted) -> None:
     assert KEY not in run.stdout
 
 
+def test_revoke_takes_an_id_and_sends_no_keys_text(scripted: Scripted) -> None:
+    refused = runner.invoke(app, ["keys", "revoke", KEY, "--url", scripted.url])
+    assert refused.exit_code == 2
+    assert KEY not in refused.output
+    assert scripted.requests == []
+
+
 def test_revoke_and_audit(scripted: Scripted) -> None:
     entry = {
         "at": "2026-01-01T00:00:00Z",

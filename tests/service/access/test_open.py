@@ -120,7 +120,7 @@ def test_what_cannot_be_written_follows(database: Database, servers: Servers) ->
     try:
         with pytest.raises(DatabaseAway):
             journal._add([entry()])
-        journal._wait(entry())
+        journal._wait(entry(), "a test")
     finally:
         servers.postgres.start()
     until(lambda: _flushed(journal))
