@@ -38,7 +38,7 @@ def fsck(
     ] = False,
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="A backup's folder: lost bytes are brought back from there."),
+        typer.Option("--from", help="A backup's folder: brings lost bytes back, changes no row."),
     ] = None,
     as_json: Json = False,
     data: Data = None,

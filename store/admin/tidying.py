@@ -45,9 +45,9 @@ def _collect(store: Store, wanted: Namespace) -> int:
 def _check(store: Store, wanted: Namespace) -> int:
     try:
         blobs = Blobs.of(store.settings, store.database)
+        mender = Mender(store.database, blobs, wanted.source, repairs=wanted.repair)
         found = look(store.database, blobs, quick=wanted.quick, grace_s=wanted.grace_s)
         if wanted.repair or wanted.source is not None:
-            mender = Mender(store.database, blobs, wanted.source)
             found.faults = [mender.mend(fault) for fault in found.faults]
     except (StoreError, OSError) as error:
         log.error("not all could be looked at: %s", error)
@@ -100,7 +100,7 @@ def _options_of_fsck(options: ArgumentParser) -> None:
         dest="source",
         type=Path,
         metavar="FOLDER",
-        help="a backup, or another store's folder, that lost bytes are brought back from",
+        help="a backup, or another store's folder: brings lost bytes back, changes no row",
     )
     options.add_argument("--json", action="store_true", help="all of it, as JSON")
     options.add_argument(

@@ -12,6 +12,7 @@ from sqlalchemy import update
 from store import artifacts, garbage, packs, streams
 from store.blobs import KEEP_S, Blobs, rows
 from store.engine import Database, Session
+from store.errors import BackupRefused
 from store.fsck.faults import REMEDIES, Fault, What
 from store.models import Cycle, Rerun
 from store.naming import Kind, Name
@@ -31,17 +32,31 @@ class Mender:
         database: Where the rows are.
         blobs: Where the bytes are.
         source: A folder with bytes by their digest: of a backup, or another store's.
+        repairs: Change rows too; else lost bytes are brought back from `source`, and that is all.
+
+    Raises:
+        BackupRefused: Nothing lies in `source` by its digest.
     """
 
-    def __init__(self, database: Database, blobs: Blobs, source: Path | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        source: Path | None = None,
+        *,
+        repairs: bool = True,
+    ) -> None:
         self._database = database
         self._blobs = blobs
-        self._source = source
+        self._folders = [] if source is None else _folders(source)
+        self._repairs = repairs
 
     def mend(self, fault: Fault) -> Fault:
         """The fault, with what was done about it and what is left to do."""
         if fault.what in (What.MISSING, What.DAMAGED):
             return self._mend_lost(fault)
+        if not self._repairs:
+            return fault
         mended = self._tidy(fault)
         return dataclasses.replace(fault, mended=mended, remedy=None if mended else fault.remedy)
 
@@ -52,8 +67,8 @@ class Mender:
             garbage.settle(self._database, self._blobs, digest)
             return "they are back in their place" if self._blobs.exists(digest) else None
         if fault.what is What.EMPTY:
-            garbage.delete_blob(self._database, self._blobs, digest)
-            return "the row is deleted"
+            is_deleted = garbage.delete_blob(self._database, self._blobs, digest)
+            return "the row is deleted" if is_deleted else None
         if fault.what is What.SCRATCH:
             garbage.clear_scratch(self._blobs)
             return "it is deleted"
@@ -66,6 +81,8 @@ class Mender:
         found = self._find(fault.digest)
         if found is not None and self._bring_back(found, fault.digest):
             return dataclasses.replace(fault, mended=f"brought back from {found}", remedy=None)
+        if not self._repairs:
+            return fault
         left = [name for name in fault.names if name.kind not in _FORGETTABLE]
         done = []
         for name in fault.names:
@@ -79,10 +96,7 @@ class Mender:
         return dataclasses.replace(fault, names=tuple(left), remedy=remedy)
 
     def _find(self, digest: str) -> Path | None:
-        if self._source is None:
-            return None
-        folders = ("blobs", "sha256", "blobs/sha256", ".")  # of a backup, of a store
-        paths = (self._source / folder / digest[:2] / digest for folder in folders)
+        paths = (folder / digest[:2] / digest for folder in self._folders)
         return next((path for path in paths if path.is_file()), None)
 
     def _bring_back(self, found: Path, digest: str) -> bool:
@@ -94,6 +108,15 @@ class Mender:
             self._blobs.clear_damage(digest)
             self._blobs.put_file(path, digest)
         return True
+
+
+def _folders(source: Path) -> list[Path]:
+    """Those of a backup's, or a store's, that have bytes by their digest."""
+    folders = [source / name for name in ("blobs", "sha256", "blobs/sha256", ".")]
+    found = [one for one in folders if any(map(Path.is_dir, one.glob("[0-9a-f][0-9a-f]")))]
+    if not found:
+        raise BackupRefused(f"{source} is no folder of backups, nor of a store: nothing was mended")
+    return found
 
 
 def _renounce(session: Session, name: Name, digest: str) -> None:

@@ -15,6 +15,7 @@ from store import artifacts, cycles, garbage, packs
 from store.artifacts import Made
 from store.blobs import Blobs
 from store.engine import Database
+from store.errors import BackupRefused
 from store.fsck.faults import Fault, What
 from store.fsck.looking import Found, look
 from store.fsck.mending import Mender
@@ -44,8 +45,8 @@ class Case:
             found.setdefault(fault.what, []).append(fault)
         return found
 
-    def mend(self, source: Path | None = None) -> list[Fault]:
-        mender = Mender(self.database, self.blobs, source)
+    def mend(self, source: Path | None = None, *, repairs: bool = True) -> list[Fault]:
+        mender = Mender(self.database, self.blobs, source, repairs=repairs)
         return [mender.mend(fault) for fault in self.look().faults]
 
     def path(self, digest: str) -> Path:
@@ -146,6 +147,39 @@ def test_a_damaged_backup_brings_nothing_back(case: Case, tmp_path: Path) -> Non
     assert set(case.faults()) == {What.MISSING}
 
 
+def test_bringing_back_alone_forgets_nothing_that_the_backup_lacks(
+    case: Case, tmp_path: Path
+) -> None:
+    pack = case.pack()
+    for digest in (pack, case.version.digest):
+        case.path(digest).unlink()
+    age(case.database, empty := case.blobs.put_bytes(b"nobody's"))
+    case.path(empty).unlink()
+    kept = tmp_path / "backup" / "blobs" / case.version.digest[:2] / case.version.digest
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"digest")
+    faults = {fault.digest: fault for fault in case.mend(tmp_path / "backup", repairs=False)}
+    assert "brought back" in (faults[case.version.digest].mended or "")
+    for digest in (pack, empty):
+        assert faults[digest].mended is None
+        assert "--repair" in (faults[digest].remedy or "")
+    with case.database.begin() as session:
+        assert session.scalars(sa.select(Pack.digest)).all() == [pack]
+        assert session.get(Blob, empty)
+
+
+def test_a_source_without_bytes_is_refused_before_anything_is_mended(
+    case: Case, tmp_path: Path
+) -> None:
+    case.path(case.pack()).unlink()
+    (tmp_path / "empty").mkdir()
+    for wrong in ("typo", "empty"):
+        with pytest.raises(BackupRefused, match="no folder of backups"):
+            case.mend(tmp_path / wrong)
+    with case.database.begin() as session:
+        assert session.scalar(sa.select(Pack.id)) == "pck_1"
+
+
 def test_a_lost_export_is_made_again(case: Case) -> None:
     case.path(case.export()).unlink()
     [fault] = case.mend()
@@ -155,6 +189,17 @@ def test_a_lost_export_is_made_again(case: Case) -> None:
         assert (artifact.state, artifact.digest) == (ArtifactState.QUEUED, None)
         assert artifacts.unattended(session, stale_s=10)
     assert case.look().faults == []
+
+
+def test_a_row_that_somebody_has_is_no_deleted_row(case: Case) -> None:
+    digest = case.blobs.put_bytes(b"x")
+    age(case.database, digest)
+    case.path(digest).unlink()
+    fault, mender = case.faults()[What.EMPTY][0], Mender(case.database, case.blobs)
+    with case.database.begin() as session:
+        session.get(Blob, digest, with_for_update=True)
+        assert mender.mend(fault) == fault
+    assert mender.mend(fault).mended == "the row is deleted"
 
 
 def test_a_lost_resume_state_lets_its_cycle_begin_anew(case: Case) -> None:

@@ -114,6 +114,14 @@ def test_lost_bytes_are_told_in_words_and_as_json(
     assert {"kind": "weights", "stream": "digits", "key": "1"} in named
 
 
+def test_a_mistyped_source_is_exit_status_1_and_mends_nothing(
+    desk: Desk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for wrong in (str(tmp_path / "typo"), "s3://bucket/backups"):
+        assert desk("fsck", "--from", wrong) == 1
+    assert caplog.text.count("is no folder of backups") == 2
+
+
 def test_a_bucket_that_is_away_is_exit_status_1(
     settings: StoreSettings, database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
