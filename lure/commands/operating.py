@@ -15,7 +15,7 @@ import typer
 
 from lure import examining, layout, lock, render
 from lure.client import DEFAULT_URL
-from lure.commands.options import Url
+from lure.commands.options import Url, folder
 from lure.errors import EmbeddedError
 from lure.servers import Postgres, Redis
 
@@ -55,7 +55,12 @@ def doctor(
 
 @app.command()
 def backup(
-    target: Annotated[Path, typer.Argument(help="A folder of backups; made if it is not there.")],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            parser=folder, metavar="FOLDER", help="A folder of backups; made if it is not there."
+        ),
+    ],
     *,
     keep: Annotated[
         int | None, typer.Option(min=1, help="Delete all but the newest so many.")
@@ -79,7 +84,9 @@ def backup(
 
 @app.command()
 def restore(
-    source: Annotated[Path, typer.Argument(help="A folder of backups.")],
+    source: Annotated[
+        Path, typer.Argument(parser=folder, metavar="FOLDER", help="A folder of backups.")
+    ],
     *,
     backup: Id = None,
     keep_revision: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +29,13 @@ def connect(url: str | None) -> Client:
 def say(line: str) -> None:
     """A line for the person, beside the answer: to stderr."""
     voice.tell(f"lure: {line}", sys.stderr)
+
+
+def folder(text: str) -> Path:
+    """A folder of this machine, which no URL is the path of."""
+    if "://" in text:
+        raise typer.BadParameter(f"{text!r} should be a folder; mount it, or copy it from there")
+    return Path(text)
 
 
 def setting(text: str) -> tuple[str, Any]:

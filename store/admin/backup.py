@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
 from alembic import command
@@ -105,12 +105,12 @@ def _told(made: Manifest) -> str:
 
 
 def _backup_options(options: ArgumentParser) -> None:
-    options.add_argument("target", type=Path, help="the folder of backups")
+    options.add_argument("target", type=_folder, help="the folder of backups")
     options.add_argument("--keep", type=_positive, help="delete all but the newest so many")
 
 
 def _verify_options(options: ArgumentParser) -> None:
-    options.add_argument("source", type=Path, help="the folder of backups")
+    options.add_argument("source", type=_folder, help="the folder of backups")
     options.add_argument("--backup", help="its id; the newest unless stated")
 
 
@@ -119,6 +119,12 @@ def _restore_options(options: ArgumentParser) -> None:
     options.add_argument(
         "--keep-revision", action="store_true", help="leave the schema as it was then"
     )
+
+
+def _folder(text: str) -> Path:
+    if "://" in text:
+        raise ArgumentTypeError(f"{text!r} should be a folder; mount it, or copy it from there")
+    return Path(text)
 
 
 def _positive(text: str) -> int:

@@ -10,12 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from lure import lock
+from lure.cli import app
 from lure.commands.operating import environment, run_admin
 from lure.errors import EmbeddedError
 from lure.servers import Postgres, Redis
 from tests.lure.conftest import Answer, Scripted
+
+_NOWHERE = {  # settings that are complete, of servers that nobody reaches
+    "LURE_DATABASE_URL": "postgresql+psycopg://lure@127.0.0.1:9/lure",
+    "LURE_REDIS_URL": "redis://127.0.0.1:9/0",
+    "LURE_BLOBS": "/nowhere",
+}
 
 
 def lure(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -42,6 +50,20 @@ def test_settings_that_are_missing_are_named() -> None:
     ended = lure("backup", "somewhere")
     assert ended.returncode == 1
     assert "LURE_DATABASE_URL, LURE_REDIS_URL, LURE_BLOBS must be set" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["backup", "s3://bucket/backups"],
+        ["backup", "s3://bucket/backups", "--verify"],
+        ["restore", "s3://bucket/backups"],
+    ],
+)
+def test_a_url_is_no_folder(words: list[str]) -> None:
+    refused = CliRunner().invoke(app, words, env=_NOWHERE)
+    assert refused.exit_code == 2
+    assert "should be a folder" in refused.stderr
 
 
 def test_a_folder_without_a_running_stack_is_told(tmp_path: Path) -> None:

@@ -459,6 +459,13 @@ def test_bytes_that_were_lost_before_are_named_and_do_not_stop_it(
     assert elsewhere.blobs.exists(kept)
 
 
+@pytest.mark.parametrize("word", ["backup", "verify-backup", "restore"])
+def test_a_url_is_no_folder(settings: StoreSettings, word: str) -> None:
+    refused = admin(settings, word, "s3://bucket/backups")
+    assert refused.returncode == 2
+    assert "should be a folder" in refused.stderr
+
+
 def test_a_folder_of_something_else_is_refused(
     settings: StoreSettings, database: Database, blobs: Blobs, target: Path
 ) -> None:
