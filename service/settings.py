@@ -22,7 +22,7 @@ class ServiceSettings(StoreSettings):
 
     # who may come in, how often and with how much; see docs/security.md
     metrics_open: bool = Field(
-        default=False, description="/metrics without a key beyond loopback too"
+        default=False, description="/metrics without a key where everything else needs one"
     )
     requests_per_minute: int = Field(
         0, ge=0, description="Of each key that has no limit of its own, all replicas; 0: any number"

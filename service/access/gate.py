@@ -69,13 +69,20 @@ class Gate:
         self._limits = limits
         self._told = Sparing(_TOLD)
         self._is_exposed = not is_loopback(settings.host)
-        self._metrics_are_open = settings.metrics_open or not self._is_exposed
+        self._metrics_are_open = settings.metrics_open
         self._per_minute = settings.requests_per_minute
         self._failures_per_minute = settings.failed_auths_per_minute
 
     def still_opens(self, principal: Principal) -> bool:
-        """Whether a key that was admitted has not been revoked, or come to its end."""
-        return principal.key_id is None or self._keyring.opens(principal.key_id)
+        """Whether who was admitted would be so now: a key may end, and a first one may be made."""
+        if principal.key_id is None:
+            return self._is_open
+        return self._keyring.opens(principal.key_id)
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether no key is needed."""
+        return not self._is_exposed and not self._keyring.has_any
 
     async def admit(self, need: Need, scope: Scope) -> Admitted:
         """Let a request on, or refuse it.
@@ -90,20 +97,20 @@ class Gate:
             return _AS_NOBODY
         if not self._keyring.is_known:
             await self._await_keys()
-        if not self._is_exposed and not self._keyring.has_any:
+        if self._is_open:
             return self._in_the_open(scope)
         entry, fault = self._look(scope)
         if entry is None or fault is not None:
             raise await self._unauthenticated(need, scope, entry, fault or "unknown")
         principal = entry.principal
-        if (denied := _denied(need, scope, principal)) is not None:
-            reason, words = denied
-            raise await self._refusal(need, scope, principal, reason, Forbidden(words))
-        standing = await self._standing(entry)
+        standing = await self._standing(entry)  # what is refused counts too: it costs as much
         if standing is not None and not standing.is_within:
             words = f"key {principal.name} may make {standing.limit} requests in a minute"
             error = TooMany(words, standing.headers)
             raise await self._refusal(need, scope, principal, "key_rate", error)
+        if (denied := _denied(need, scope, principal)) is not None:
+            reason, words = denied
+            raise await self._refusal(need, scope, principal, reason, Forbidden(words))
         self._keyring.used(principal.key_id or "")
         return Admitted(principal, standing.headers if standing else {})
 

@@ -46,7 +46,7 @@ _OPERATIONS: dict[str, tuple[str, ...]] = {
     "get_chunk": _ABOUT_CHUNKS,
     "get_chunk_report": _ABOUT_CHUNKS,
     # what there is
-    "metrics": _READ,  # open by setting, and on loopback
+    "metrics": _READ,  # open by setting too
     "list_workers": _READ,
     "list_streams": _READ,
     "get_stream": _READ,

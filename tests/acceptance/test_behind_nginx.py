@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,8 @@ import pytest
 
 from lure.client import Client
 from lure.processes import Child, Spec
-from tests.acceptance.world import RECIPE, World, free_port, wait_for
+from store import keys
+from tests.acceptance.world import RECIPE, Api, World, free_port, wait_for
 from tests.digits import digits_zip, images, png
 
 CONF = Path(__file__).parents[2] / "deploy" / "nginx" / "lure.conf"
@@ -31,6 +33,7 @@ class Front:
     def __init__(self, world: World) -> None:
         self.world = world
         self.replicas = [world.api() for _ in range(2)]
+        self.key = self._make_key()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         folder = world.folder / "nginx"
@@ -40,8 +43,18 @@ class Front:
         self.child = Child(Spec(name="nginx", argv=argv, log=folder / "log", env={}))
         self.child.start()
         world.children.append(self.child)
-        self.http = httpx.Client(base_url=self.url, timeout=30)
+        shown = {"authorization": f"Bearer {self.key}"}
+        self.http = httpx.Client(base_url=self.url, timeout=30, headers=shown)
         wait_for(self.answers, "nginx to answer", world)
+
+    def _make_key(self) -> str:
+        """Through a proxy nothing is answered without one."""
+        with self.world.database.begin() as session:
+            _, text = keys.create(session, keys.NewKey("front", [keys.ADMIN]), who="test")
+        for replica in self.replicas:
+            replica.http.headers["authorization"] = f"Bearer {text}"
+            wait_for(partial(opens, replica), "the key to be known", self.world)
+        return text
 
     def answers(self) -> bool:
         assert self.child.running, self.child.tail()
@@ -68,6 +81,10 @@ class Front:
         self.child.send(signal.SIGTERM)
 
 
+def opens(api: Api) -> bool:
+    return api.http.get("/v1/keys").status_code == 200
+
+
 @pytest.fixture(scope="module")
 def front(new_world: Callable[..., World]) -> Iterator[Front]:
     world = new_world()
@@ -86,7 +103,7 @@ def stream(front: Front) -> str:
     made = front.http.post("/v1/streams", json=body)
     assert made.status_code == 201
     assert front.http.get(made.headers["location"]).json()["name"] == name
-    with Client(front.url) as client:
+    with Client(front.url, front.key) as client:
         pushed = front.http.post(
             f"/v1/streams/{name}/chunks",
             content=digits_zip(range(60)),

@@ -82,6 +82,12 @@ def test_a_key_has_its_limit_over_all_replicas(
     assert last.headers["ratelimit"].startswith('"key";r=0')
 
 
+def test_what_is_refused_counts_too(closed: Closed) -> None:
+    _, text = closed.make(READ, requests_per_minute=2)
+    statuses = [closed.ask(text, "POST", "/v1/streams").status_code for _ in range(3)]
+    assert statuses == [403, 403, 429]
+
+
 def test_a_key_without_a_limit_is_not_counted(closed: Closed) -> None:
     answer = closed.ask(closed.admin, "GET", "/v1/streams")
     assert "ratelimit" not in answer.headers

@@ -114,10 +114,10 @@ def test_other_processes_hear_of_a_key(closed: Closed, servers: Servers, tmp_pat
         until(lambda: second.client.get("/v1/streams", **ask).status_code == 401)
 
 
-def test_metrics_are_open_on_loopback_or_by_setting(
+def test_metrics_need_a_key_where_everything_does_or_a_setting(
     closed: Closed, servers: Servers, tmp_path: Path
 ) -> None:
-    assert closed.ask(None, "GET", "/metrics").status_code == 200
+    assert closed.ask(None, "GET", "/metrics").status_code == 401
     settings = settings_for(servers, tmp_path / "blobs")
     sends, reads = (shown(closed.make(scope)[1]) for scope in (INGEST, READ))
     with exposed(settings) as api:
@@ -145,7 +145,7 @@ def test_refusals_are_counted_by_their_reason(closed: Closed) -> None:
     closed.ask(None, "GET", "/v1/streams")
     closed.ask(text, "POST", "/v1/streams")
     closed.ask(text, "GET", "/v1/streams")
-    lines = closed.ask(None, "GET", "/metrics").text.splitlines()
+    lines = closed.ask(closed.admin, "GET", "/metrics").text.splitlines()
     refused = dict(line.split() for line in lines if line.startswith("lure_access_refused_total"))
     for reason in ("missing", "scope", "stream"):
         assert float(refused[f'lure_access_refused_total{{reason="{reason}"}}']) >= 1

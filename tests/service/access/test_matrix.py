@@ -22,7 +22,6 @@ from tests.service.control import connect
 
 MINE, OTHER = "mine", "other"
 PARAMETERS = {"stream": MINE, "model": MINE, "version": "1", "alias": "champion"}
-OPENED_BY_SETTING = {"metrics"}  # tested in test_gate
 LONG_AGO = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
 
 
@@ -52,7 +51,7 @@ def every(closed: Closed) -> Iterator[Operation]:
 
 
 def guarded(closed: Closed) -> list[Operation]:
-    return [one for one in every(closed) if one.scopes and one.name not in OPENED_BY_SETTING]
+    return [one for one in every(closed) if one.scopes]
 
 
 def answer(closed: Closed, operation: Operation, key: str | None) -> tuple[int, dict[str, Any]]:

@@ -17,7 +17,7 @@ from store.keys import ADMIN
 from store.models import ApiKey, AuditEntry
 from store.settings import StoreSettings
 from tests.conftest import Servers
-from tests.service.access.conftest import entries, exposed, shown, without
+from tests.service.access.conftest import entries, exposed, make, shown, without
 from tests.service.control import problem
 from tests.service.serving import process, running, service_settings, until
 
@@ -55,6 +55,8 @@ def test_other_sites_pages_do_not_use_an_open_service(
         {"origin": "https://evil.example"},
         {"origin": "null"},
         {"host": "evil.example"},
+        {"host": "203.0.113.9"},
+        {"host": "[2001:db8::1]:8000"},
         {"host": "evil.example:8000", "origin": "http://evil.example:8000"},
     ]
     with running(service_settings(settings)) as api:
@@ -62,9 +64,37 @@ def test_other_sites_pages_do_not_use_an_open_service(
             answer = api.client.post("/v1/streams", json={"name": "x"}, headers=headers)
             assert "lure keys create" in problem(answer, 403, "forbidden")["detail"]
         assert api.client.get("/v1/streams").json()["items"] == []
+        assert api.client.get("/metrics", headers=pages[2]).status_code == 403
         own = {"origin": api.url}
         made = api.client.post("/v1/streams", json={"name": "x"}, headers=own)
         assert made.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "X-Real-IP", "Via"]
+)
+def test_through_a_proxy_nobody_makes_the_first_key(
+    settings: StoreSettings, database: Database, header: str
+) -> None:
+    with running(service_settings(settings)) as api:
+        wish = {"name": "thief", "scopes": ["admin"]}
+        told = {header: "203.0.113.9", "host": "x"}
+        refused = api.client.post("/v1/keys", json=wish, headers=told)
+        assert "proxy" in problem(refused, 403, "forbidden")["detail"]
+        assert api.client.get("/v1/keys").json()["items"] == []
+
+
+def test_a_stream_of_events_ends_with_the_first_key(
+    settings: StoreSettings, database: Database
+) -> None:
+    with (
+        running(service_settings(settings)) as api,
+        api.client.stream("GET", "/v1/events") as events,
+    ):
+        lines = events.iter_lines()
+        next(lines)
+        api.client.post("/v1/keys", json={"name": "root", "scopes": ["admin"]})
+        assert list(lines) is not None  # it ends, and in good order
 
 
 def test_beyond_loopback_nothing_is_open_without_any_key(
@@ -104,7 +134,8 @@ def test_on_an_open_service_changes_are_written_down_as_anonymous(
 
 def test_an_entry_is_there_before_its_answer(settings: StoreSettings, database: Database) -> None:
     """A process that is killed right behind its answer has written it down."""
-    told = {"x-forwarded-for": "203.0.113.9"}
+    _, text = make(database, [ADMIN])
+    told = {"x-forwarded-for": "203.0.113.9"} | shown(text)
     with process(settings) as api:
         made = httpx.post(f"{api.url}/v1/streams", json={"name": "x"}, headers=told)
         assert made.status_code == 201
