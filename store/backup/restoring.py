@@ -41,7 +41,7 @@ class Restorer:
 
         First the bytes, then all rows in one transaction: interrupted before its end it may be
         begun again, and the database is still empty. Claims of the workers of then are free, and
-        numbers go on where they had come to.
+        numbers go on where they had come to; those of events far behind that.
 
         Args:
             source: A folder of backups.

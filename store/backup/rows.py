@@ -19,6 +19,9 @@ from store.backup.manifest import Sequence, Table
 # The blobs' rows are written anew with their bytes; the others are leases of running processes.
 LEFT_OUT = frozenset({"alembic_version", "blobs", "replicas", "serving", "workers"})
 _PIECE = 1 << 20
+# Receivers of webhooks pass over ids that they had, and listeners go on behind the last one: what
+# is told after a restore has ids that the old machine, which went on for a while, never came to.
+_AHEAD = {"events": 1_000_000_000}
 
 Row = tuple[object, ...]
 Link = Connection[Row]
@@ -80,7 +83,7 @@ def go_on(link: Link, sequence: Sequence) -> None:
     """Let the next number be one that was never given out."""
     column, table = sql.Identifier(sequence.column), sql.Identifier(sequence.table)
     greatest = _one(link, sql.SQL("SELECT max({}) FROM {}").format(column, table))
-    last = max(cast("int | None", greatest) or 0, sequence.last)
+    last = max(cast("int | None", greatest) or 0, sequence.last) + _AHEAD.get(sequence.table, 0)
     if last:
         link.execute(
             "SELECT setval(pg_get_serial_sequence(quote_ident(%s), %s), %s)",

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import func, select, text, update
 
-from store import chunks, cycles, garbage, locks, replicas, streams
+from store import chunks, cycles, events, garbage, locks, replicas, streams
 from store.admin.backup import bring
 from store.admin.migrating import alembic_config
 from store.backup import checking, rows
@@ -171,6 +171,31 @@ def test_numbers_go_on_where_they_had_come_to(
     with elsewhere.database.begin() as session:
         assert session.scalars(select(func.max(Cycle.number))).one() == last + 2
         assert [chunk.position for chunk in chunks.learned(session, stream)] == [1, 2]
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_events_after_a_restore_have_ids_that_no_listener_has_heard(
+    settings: StoreSettings,
+    database: Database,
+    blobs: Blobs,
+    elsewhere: Place,
+    target: Path,
+    before: int,
+) -> None:
+    for name in ["one", "two", "three"][:before]:
+        create_stream(database, name)
+    take(settings, blobs, target)
+    with database.begin() as session:
+        last = events.last_id(session)
+    create_stream(database, "after")  # and heard of by all who listen to the old machine
+    with database.begin() as session:
+        [heard] = events.after(session, last)
+    elsewhere.restore(target)
+
+    create_stream(elsewhere.database, "other")
+    with elsewhere.database.begin() as session:
+        assert events.last_id(session) > heard.id + 10**8
+        assert [event.data["stream"] for event in events.after(session, heard.id)] == ["other"]
 
 
 def test_claims_of_then_are_free_and_nobody_died_of_them(
