@@ -30,8 +30,8 @@ def _back_up(store: Store, wanted: Namespace) -> int:
     try:
         blobs = Blobs.of(store.settings, store.database)
         made = take(store.settings, blobs, wanted.target, keep=wanted.keep)
-    except StoreError as error:
-        log.error("%s", error)
+    except (StoreError, OSError) as error:
+        log.error("no backup in %s: %s", wanted.target, error)
         return 1
     log.info("backup %s: %s", made.id, _told(made))
     for digest in made.blobs.missing:
@@ -44,8 +44,8 @@ def _verify(wanted: Namespace) -> int:
     try:
         made = folder.get(wanted.backup)
         found = checking.faults(folder, made)
-    except StoreError as error:
-        found = [str(error)]
+    except (StoreError, OSError) as error:
+        found = [f"{wanted.source} cannot be read through: {error}"]
     for fault in found:
         log.error("%s", fault)
     if not found:
@@ -62,8 +62,8 @@ def _restore(store: Store, wanted: Namespace) -> int:
         made = Restorer(store.settings, blobs, migrate).restore(wanted.source, wanted.backup)
         if not wanted.keep_revision:
             migrate("head")
-    except StoreError as error:
-        log.error("%s", error)
+    except (StoreError, OSError) as error:
+        log.error("%s is not restored: %s", wanted.source, error)
         return 1
     log.info("restored backup %s: %s", made.id, _told(made))
     return 0

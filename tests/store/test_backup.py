@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,12 +76,14 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "backups"
 
 
-def admin(settings: StoreSettings, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+def admin(
+    settings: StoreSettings, *words: str, through: Sequence[str] = (), **more: str
+) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("LURE_")}
     for name, value in settings.model_dump(mode="json", exclude_none=True).items():
         env[f"LURE_{name.upper()}"] = str(value)
     return subprocess.run(
-        [sys.executable, "-P", "-m", "store.admin", *words],
+        [*through, sys.executable, "-P", "-m", "store.admin", *words],
         env=env | more,
         capture_output=True,
         text=True,
@@ -489,6 +491,42 @@ def test_a_url_is_no_folder(settings: StoreSettings, word: str) -> None:
     refused = admin(settings, word, "s3://bucket/backups")
     assert refused.returncode == 2
     assert "should be a folder" in refused.stderr
+
+
+@pytest.mark.parametrize("word", ["backup", "restore"])
+def test_a_disk_that_takes_no_more_is_told_in_words(
+    settings: StoreSettings,
+    database: Database,
+    blobs: Blobs,
+    elsewhere: Place,
+    target: Path,
+    word: str,
+) -> None:
+    stored_chunk(database, blobs, create_stream(database), "bytes" * 10_000)
+    into = {"backup": settings, "restore": elsewhere.settings}[word]
+    if word == "restore":
+        take(settings, blobs, target)
+    ended = admin(into, word, str(target), through=("prlimit", "--fsize=20000"))
+    assert ended.returncode == 1
+    assert str(target) in ended.stderr
+    assert "File too large" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    ended = admin(into, word, str(target))  # with room again
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_file_that_cannot_be_read_is_told_in_words(
+    settings: StoreSettings, database: Database, blobs: Blobs, target: Path
+) -> None:
+    made = take(settings, blobs, target)
+    table = Folder(target).table(made.id, "streams")
+    table.unlink()
+    table.mkdir()
+    ended = admin(settings, "verify-backup", str(target))
+    assert ended.returncode == 1
+    assert f"{target} cannot be read through" in ended.stderr
+    assert str(table) in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_folder_of_something_else_is_refused(
