@@ -50,6 +50,21 @@ def keep_all_bytes(link: Link) -> None:
         raise BackupRefused("another backup or restore is under way; try again later") from error
 
 
+def must_still_keep_all_bytes(link: Link) -> None:
+    """Make sure that nothing was collected since `keep_all_bytes`.
+
+    Raises:
+        BackupRefused: The connection was lost meanwhile, and the lock with it.
+    """
+    try:
+        link.execute("SELECT 1")
+    except psycopg.OperationalError as error:
+        raise BackupRefused(
+            "the database was lost while the bytes were copied, so some may have been collected;"
+            " begin again: what was copied stays"
+        ) from error
+
+
 @contextmanager
 def one_schema(link: Link) -> Iterator[None]:
     """No migration begins within; one that runs is waited for.

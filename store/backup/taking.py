@@ -40,7 +40,8 @@ def take(
         settings: Where the database is.
         blobs: Where the bytes are.
         target: A folder of backups, or one that is empty or not there.
-        keep: Delete all but so many backups at the end; None keeps all.
+        keep: Delete all but so many backups at the end, unless this one lacks bytes; None keeps
+            all.
 
     Raises:
         BackupRefused: The folder or the database is not fit for it; the message says why.
@@ -56,10 +57,18 @@ def take(
         copied = _copy(blobs, folder, moment.named)
         made = moment.manifest(folder, copied)
         failpoint("backup.blobs")
+        link.must_still_keep_all_bytes(held)
         folder.finish(made)
         if keep is not None:
-            log.info("deleted %d older backups", len(folder.prune(keep)))
+            _prune(folder, made, keep)
     return made
+
+
+def _prune(folder: Folder, made: Manifest, keep: int) -> None:
+    if made.blobs.missing:  # older ones may have them
+        log.warning("no older backup is deleted: %s lacks bytes", made.id)
+    else:
+        log.info("deleted %d older backups", len(folder.prune(keep)))
 
 
 @contextmanager

@@ -529,6 +529,41 @@ def test_a_file_that_cannot_be_read_is_told_in_words(
     assert "Traceback" not in ended.stderr
 
 
+def test_a_backup_whose_lock_was_lost_while_it_copied_is_none(
+    settings: StoreSettings, database: Database, blobs: Blobs, target: Path
+) -> None:
+    chunk = stored_chunk(database, blobs, create_stream(database), "bytes")
+    ends = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks"
+        f" WHERE locktype = 'advisory' AND objid = {locks.COLLECTION}"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+
+    class Watched(Blobs):
+        def borrowed(self, digest: str) -> AbstractContextManager[Path]:
+            with database.begin() as session:
+                assert session.scalars(ends).all() == [True]
+            return super().borrowed(digest)
+
+    with pytest.raises(BackupRefused, match="begin again"):
+        take(settings, Watched.of(settings, database), target)
+    assert Folder(target).ids() == []
+    assert take(settings, blobs, target).blobs.count == 1
+    assert Folder(target).blob(chunk.digest).exists()
+
+
+def test_no_older_backup_goes_for_one_that_lacks_bytes(
+    settings: StoreSettings, database: Database, blobs: Blobs, target: Path
+) -> None:
+    stream = create_stream(database)
+    whole = take(settings, blobs, target)
+    lost = stored_chunk(database, blobs, stream, "lost").digest
+    blobs.local(lost).unlink()
+    lacking = take(settings, blobs, target, keep=1)
+    assert lacking.blobs.missing == (lost,)
+    assert Folder(target).ids() == [whole.id, lacking.id]
+
+
 def test_a_folder_of_something_else_is_refused(
     settings: StoreSettings, database: Database, blobs: Blobs, target: Path
 ) -> None:
