@@ -1,5 +1,7 @@
 """The key that `make smoke` shows: of LURE_API_KEY, or a compose stack's first administrator's.
 
+The stack's is shown to this machine alone: elsewhere another service would learn it.
+
 The stack is that of the docker-compose.yml in the working directory (and of COMPOSE_FILE,
 COMPOSE_PROJECT_NAME, as always).
 """
@@ -11,24 +13,29 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lure.client import Client
 from lure.errors import LureError
+from lure.http import LOOPBACK
 
 _UNAUTHORIZED = 401
 _ASK = ("exec", "-T", "api", "lure", "keys", "bootstrap")
 _LONGEST_S = 60.0
+_REMEDY = "name a key in LURE_API_KEY"
 
 
 def find(url: str) -> str | None:
     """A key that the service at `url` takes; None where it needs none.
 
     Raises:
-        LureError: It needs one, and none is at hand.
+        LureError: It needs one, and none is at hand that may be shown to it.
     """
     given = os.environ.get("LURE_API_KEY")
     if given or not _is_needed(url):
         return given or None
+    if urlsplit(url).hostname not in LOOPBACK:
+        raise LureError(f"{url} needs a key, and is not the stack on this machine; {_REMEDY}")
     return of_stack()
 
 
@@ -53,13 +60,12 @@ def of_stack() -> str:
     Raises:
         LureError: There is no such stack, or it does not tell.
     """
-    remedy = "name a key in LURE_API_KEY"
     if not Path("docker-compose.yml").exists():
-        raise LureError(f"the service needs a key, and here is no docker-compose.yml; {remedy}")
+        raise LureError(f"the service needs a key, and here is no docker-compose.yml; {_REMEDY}")
     told = _run((*compose(), *_ASK))
     key = told.stdout.strip()
     if told.returncode != 0 or not key:
-        raise LureError(f"the service needs a key; {remedy}", detail=told.stderr.strip())
+        raise LureError(f"the service needs a key; {_REMEDY}", detail=told.stderr.strip())
     return key
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from store.settings import StoreSettings
 
@@ -35,8 +36,8 @@ class ServiceSettings(StoreSettings):
     head_timeout_s: float = Field(10.0, gt=0, description="Longest time for these to come")
     trusted_proxies: str = Field(
         "",
-        description="Addresses of proxies, comma-separated, whose X-Forwarded-For and -Proto count;"
-        " else a client's address is that of its connection",
+        description="Addresses or networks of proxies, comma-separated, whose X-Forwarded-For and"
+        " -Proto count; else a client's address is that of its connection",
     )
 
     max_upload_bytes: int = Field(2048 * _MIB, gt=0, description="Largest chunk")
@@ -86,3 +87,18 @@ class ServiceSettings(StoreSettings):
 
     drain_bytes: int = Field(64 * _MIB, ge=0, description="Most that is read of a refused body")
     drain_s: float = Field(5.0, ge=0, description="Longest time for reading a refused body")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _names_proxies(cls, told: str) -> str:
+        """What is misspelt would count for nobody, and what is too wide lets anybody be anyone."""
+        proxies = [one.strip() for one in told.split(",")] if told.strip() else []
+        for one in proxies:
+            try:
+                network = ipaddress.ip_network(one)
+            except ValueError as error:
+                words = f"{one!r} is neither an address nor a network (10.0.0.5, 172.18.0.0/16)"
+                raise ValueError(f"{words}: {error}") from None
+            if network.prefixlen == 0:
+                raise ValueError(f"{one} is everybody; name the proxies alone")
+        return ",".join(proxies)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 _LONGEST = 2048
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_RELAYS = ipaddress.IPv4Network("192.88.99.0/24")  # of 6to4, withdrawn by RFC 7526
 _LOCAL = ("localhost", "localhost.localdomain")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -59,7 +60,11 @@ def _check_host(host: str) -> None:
 def is_public(address: Address) -> bool:
     """Whether it is neither loopback, private, link-local, multicast nor otherwise special."""
     inner = _inner(address)
-    return inner.is_global and not inner.is_multicast and not inner.is_reserved
+    if isinstance(inner, ipaddress.IPv6Address):
+        withdrawn = inner.is_site_local
+    else:
+        withdrawn = inner in _RELAYS
+    return inner.is_global and not (inner.is_multicast or inner.is_reserved or withdrawn)
 
 
 def _inner(address: Address) -> Address:

@@ -53,7 +53,7 @@ class Front:
             _, text = keys.create(session, keys.NewKey("front", [keys.ADMIN]), who="test")
         for replica in self.replicas:
             replica.http.headers["authorization"] = f"Bearer {text}"
-            wait_for(partial(opens, replica), "the key to be known", self.world)
+            wait_for(partial(is_closed, replica), "the key to be known", self.world)
         return text
 
     def answers(self) -> bool:
@@ -81,8 +81,8 @@ class Front:
         self.child.send(signal.SIGTERM)
 
 
-def opens(api: Api) -> bool:
-    return api.http.get("/v1/keys").status_code == 200
+def is_closed(api: Api) -> bool:
+    return httpx.get(f"{api.url}/v1/keys").status_code == 401
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,21 @@ def test_the_stack_is_asked_by_docker_compose_where_that_is_what_there_is(
     assert firstkey.find(url(service)) == "v1 exec -T api lure keys bootstrap"
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    ["https://lure.example", "http://127.0.0.1.example:8000", "http://127.0.0.1@203.0.113.9"],
+)
+def test_the_stacks_key_is_shown_to_this_machine_alone(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, foreign: str
+) -> None:
+    monkeypatch.setattr(firstkey, "_is_needed", lambda _: True)
+    program(programs, "docker-compose", "touch asked; echo lure_of_the_stack")
+
+    with pytest.raises(LureError, match="LURE_API_KEY"):
+        firstkey.find(foreign)
+    assert not (programs / "asked").exists()
+
+
 def test_a_stack_that_does_not_answer_is_told_of(service: HTTPServer, programs: Path) -> None:
     service.needs_key = True  # type: ignore[attr-defined]
     program(programs, "docker-compose", "echo no such service >&2; exit 1")

@@ -13,8 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 from service.protocol import bounded
 from store.engine import Database
+from store.keys import ADMIN
 from store.settings import StoreSettings
-from tests.service.access.conftest import entries
+from tests.service.access.conftest import entries, make, shown
 from tests.service.control import connect, read_answer
 from tests.service.serving import process, service_settings, until
 
@@ -122,7 +123,8 @@ def test_too_many_connections_are_told_so(small: Small) -> None:
 def test_the_service_runs_with_these_bounds_and_behind_its_proxy_alone(
     settings: StoreSettings, database: Database
 ) -> None:
-    told = {"x-forwarded-for": "198.51.100.7, 203.0.113.9"}
+    _, text = make(database, [ADMIN])
+    told = {"x-forwarded-for": "198.51.100.7, 203.0.113.9"} | shown(text)
     changes = {"max_head_bytes": 3000, "trusted_proxies": "127.0.0.1"}
     with process(settings, **changes) as api, connect(api.url) as connection:
         connection.sendall(ASK + b"x-long: " + b"a" * 4000 + b"\r\n\r\n")
