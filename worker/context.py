@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -59,6 +60,10 @@ class Context:
     def local(self, digest: str, *, check: bool = False) -> Path:
         """A blob as a local file, waiting for a store that is away; see `Blobs.local`."""
         return self.patiently(lambda: self.blobs.local(digest, check=check))
+
+    def borrow(self, digest: str, until: ExitStack) -> Path:
+        """A blob as a local file for as long as that stack stays; see `Blobs.borrowed`."""
+        return self.patiently(lambda: until.enter_context(self.blobs.borrowed(digest, check=False)))
 
     def read(self, digest: str) -> bytes:
         """A blob's bytes, checked, waiting for a store that is away; see `Blobs.read`."""

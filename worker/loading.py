@@ -61,12 +61,17 @@ class Files:
         return cls([file_of(chunk) for chunk in new], [file_of(chunk) for chunk in past])
 
     def mapped(self, context: Context, classes: Sequence[str], *, check: bool = False) -> CycleData:
-        """Their content; read through once before, with `check`."""
-        new, past = (
-            [context.local(digest, check=check) for digest in digests]
-            for digests in (self.new, self.past)
-        )
-        return CycleData(data.load(new, classes), data.load(past, classes))
+        """Their content; read through once before, with `check`.
+
+        Each is mapped before the next is fetched: all of them may be more than the cache keeps, and
+        take longer than it lets a file be that nobody has opened.
+        """
+
+        def mapped(digest: str) -> data.Samples:
+            [samples] = data.load([context.local(digest, check=check)], classes)
+            return samples
+
+        return CycleData(*([mapped(one) for one in digests] for digests in (self.new, self.past)))
 
 
 @dataclass(frozen=True)

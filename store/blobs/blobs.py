@@ -99,12 +99,13 @@ class Blobs:
         """
         return self._place.local(digest, check=check)
 
-    def borrowed(self, digest: str) -> AbstractContextManager[Path]:
-        """The bytes as a local file for the time of a block; raises like `local`.
+    def borrowed(self, digest: str, *, check: bool = True) -> AbstractContextManager[Path]:
+        """The bytes as a local file for the time of a block, however long; raises like `local`.
 
-        For what is read once: nothing that was fetched for it stays behind.
+        For what is read once, or late: nothing that was fetched for it stays behind. With `check`,
+        what was fetched earlier is read through, and fetched anew if it is damaged.
         """
-        return self._place.borrowed(digest)
+        return self._place.borrowed(digest, check=check)
 
     def read(self, digest: str) -> bytes:
         """The bytes, checked against their digest; raises like `local`."""

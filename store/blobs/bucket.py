@@ -113,14 +113,11 @@ class Bucket:
             path.unlink(missing_ok=True)
 
     @contextmanager
-    def borrowed(self, digest: str) -> Iterator[Path]:
-        here = self._cache.find(digest)
-        if here is not None:
-            yield here
-            return
+    def borrowed(self, digest: str, *, check: bool = True) -> Iterator[Path]:
         path = self.scratch_path()
         try:
-            self._first_good(digest, lambda one: self._fetch(one, digest, path))
+            if not self._cache.lend(digest, path, check=check):
+                self._first_good(digest, lambda one: self._fetch(one, digest, path))
             yield path
         finally:
             path.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -91,6 +92,25 @@ class Cache:
                 return data
             path.unlink()
         return None
+
+    def lend(self, digest: str, path: Path, *, check: bool) -> bool:
+        """Give the file another name that stays when this one goes; whether it is here and right.
+
+        Args:
+            digest: Of the file.
+            path: A scratch path.
+            check: Read it through; a damaged one goes.
+        """
+        here = self.check(digest) if check else self.find(digest)
+        if here is None:
+            return False
+        with suppress(FileNotFoundError):
+            try:
+                path.hardlink_to(here)
+            except PermissionError:  # a file system without hard links
+                shutil.copyfile(here, path)
+            return True
+        return False
 
     def adopt(self, path: Path, digest: str, *, is_handed_out: bool) -> Path:
         """Take a scratch file, whose digest was checked, for the file of that digest.

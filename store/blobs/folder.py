@@ -76,7 +76,7 @@ class Folder:
         return path
 
     @contextmanager
-    def borrowed(self, digest: str) -> Iterator[Path]:
+    def borrowed(self, digest: str, *, check: bool = True) -> Iterator[Path]:  # noqa: ARG002
         yield self.local(digest)
 
     def read(self, digest: str) -> bytes:

@@ -79,8 +79,11 @@ class Place(Protocol):
             BlobDamaged: They are not what was stored.
         """
 
-    def borrowed(self, digest: str) -> AbstractContextManager[Path]:
-        """The bytes as a local file that may be gone after the block; raises like `local`."""
+    def borrowed(self, digest: str, *, check: bool = True) -> AbstractContextManager[Path]:
+        """The bytes as a local file that may be gone after the block; raises like `local`.
+
+        With `check`, what was fetched earlier is read through, and fetched anew if it is damaged.
+        """
 
     def read(self, digest: str) -> bytes:
         """The bytes, checked; raises like `local`."""

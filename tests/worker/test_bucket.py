@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from store.blobs.cache import Cache
 from store.settings import StoreSettings
 from store.states import ChunkState
 from tests.buckets import S3
@@ -18,6 +21,8 @@ from tests.relay import Relay
 from tests.service.serving import until
 from tests.worker.conftest import Bench
 from worker import admission, pipeline
+from worker.loading import Files
+from worker.ranks.launch import _linked
 
 
 @pytest.fixture
@@ -40,6 +45,25 @@ def test_chunks_are_admitted_and_learned_out_of_a_bucket(bench: Bench) -> None:
         pipeline.process_next(bench.context, stream.id)
     assert len(bench.digests("digits")) == 2
     bench.context.blobs.check(bench.digests("digits")[0])
+
+
+def test_more_chunk_files_than_the_cache_keeps_are_learned(bench: Bench, tmp_path: Path) -> None:
+    stream = bench.stream()
+    for first in (0, 60):
+        bench.admitted(stream, range(first, first + 60))
+    files = Files.of(bench.chunks(stream), [])
+    one_file = max(bench.context.local(digest).stat().st_size for digest in files.new)
+    little = Cache(tmp_path / "little", one_file, in_hand_s=0)
+    bench.context.blobs._place._cache = little  # type: ignore[attr-defined]
+    mapped = files.mapped(bench.context, [str(digit) for digit in range(10)])
+    assert [len(part) for part in mapped.parts] == [60, 60]
+    assert [part.name for part in mapped.parts] == files.new
+
+    with ExitStack() as stack:
+        linked = _linked(bench.context, tmp_path, files.new, stack)
+        for digest, path in linked.items():
+            assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == digest
+    assert list(little.incoming()) == []
 
 
 def test_a_worker_waits_for_a_bucket_that_is_away(bench: Bench, relay: Relay) -> None:

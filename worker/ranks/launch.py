@@ -9,8 +9,8 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Collection
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
@@ -49,13 +49,14 @@ def launch(
         BadCheckpoint, BadChunkFile, ConfigError, OSError: As `run_cycle` raised it in a rank.
         RanksRaised: A rank raised something else.
     """
-    with tempfile.TemporaryDirectory(prefix="lure-ranks-") as name:
+    with tempfile.TemporaryDirectory(prefix="lure-ranks-") as name, ExitStack() as borrowed:
         folder = Path(name)
+        linked = _linked(context, folder, {*task.files.new, *task.files.past}, borrowed)
         job = jobs.Job(
             folder=name,
             config=task.config.to_dict(),
-            new=[str(context.local(digest)) for digest in task.files.new],
-            past=[str(context.local(digest)) for digest in task.files.past],
+            new=[linked[digest] for digest in task.files.new],
+            past=[linked[digest] for digest in task.files.past],
             sidecar=None if start.parent is None else start.parent.sidecar,
             resumes=start.resume is not None,
             packages=context.settings.packages,
@@ -70,6 +71,16 @@ def launch(
                 if fault := jobs.fault(folder):
                     raise fault.raised() from None
                 raise RanksDied(f"{gone}: {torchrun.last_words}") from gone
+
+
+def _linked(
+    context: Context, folder: Path, digests: Collection[str], until: ExitStack
+) -> dict[str, str]:
+    """Paths of the chunk files by their digest, which is their name too, until the ranks end."""
+    links = {digest: folder / digest for digest in digests}
+    for digest, link in links.items():
+        link.symlink_to(context.borrow(digest, until))
+    return {digest: str(link) for digest, link in links.items()}
 
 
 def _heard(listener: Listener, torchrun: _Torchrun, hear: Callable[[Progress], None]) -> bytes:

@@ -88,6 +88,23 @@ def test_what_is_borrowed_stays_not_behind(
     assert list((tmp_path / "there").glob("sha256/*/*")) == []
 
 
+def test_what_is_borrowed_stays_for_the_block_though_the_cache_gives_it_up(blobs: Blobs) -> None:
+    digest = put_file(blobs, b"x")
+    kept = blobs.local(digest)
+    for check in (True, False):
+        with blobs.borrowed(digest, check=check) as path:
+            kept.unlink(missing_ok=True)
+            assert path.read_bytes() == b"x"
+        assert list(blobs.incoming()) == []
+
+
+def test_a_damaged_copy_here_is_not_lent(blobs: Blobs) -> None:
+    digest = put_file(blobs, b"x")
+    blobs.local(digest).write_bytes(b"y")
+    with blobs.borrowed(digest) as path:
+        assert path.read_bytes() == b"x"
+
+
 def test_nothing_is_ever_overwritten(bucket: S3Store, database: Database, blobs: Blobs) -> None:
     digest = blobs.put_bytes(b"x")
     [first] = keys(bucket)
