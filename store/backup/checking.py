@@ -5,17 +5,19 @@ from __future__ import annotations
 from store.backup.folder import Folder, digest_of
 from store.backup.manifest import Manifest
 
+_REMEDY = "the next backup copies it anew if the store has it still"
+
 
 def faults(folder: Folder, made: Manifest) -> list[str]:
     """Read everything that belongs to a backup through; what is missing or damaged, in words."""
     found = faults_of_rows(folder, made)
     if not found:  # else the list of the blobs is not to be trusted
         for digest, size in folder.read_list(made.id).items():
-            path = folder.blob(digest)
-            if not path.exists():
-                found.append(f"{path} is missing")
-            elif path.stat().st_size != size or digest_of(path) != digest:
-                found.append(f"{path} is damaged")
+            path, there = folder.blob(digest), folder.size(digest)
+            if there is None:
+                found.append(f"{path} is missing; {_REMEDY}")
+            elif there != size or digest_of(path) != digest:
+                found.append(f"{path} is damaged; delete it: {_REMEDY}")
     return found
 
 

@@ -97,6 +97,13 @@ class Folder:
         """The file with those bytes."""
         return self.root / "blobs" / digest[:2] / digest
 
+    def size(self, digest: str) -> int | None:
+        """How many bytes that file has; None if it is not there."""
+        try:
+            return self.blob(digest).stat().st_size
+        except FileNotFoundError:
+            return None
+
     def begin(self, backup: str) -> None:
         """Make the folder of a new backup; it counts for nothing before `finish`."""
         for folder in (self._of(backup), self._of(backup) / "tables"):
@@ -116,7 +123,7 @@ class Folder:
         return {digest: int(size) for digest, size in (line.split() for line in lines)}
 
     def keep(self, source: BinaryIO, digest: str) -> int | None:
-        """Copy a blob here; how many bytes it has, None if they are not those of the digest."""
+        """Copy a blob here, over what was; its size, None if the bytes are not the digest's."""
         part = self.root / _INCOMING / digest
         with create(part) as file:
             found, size = _copy(source, file)

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
+from sqlalchemy import select
 from sqlalchemy.engine import make_url
 
 from store import garbage
@@ -20,10 +21,13 @@ from store.backup.rows import Link
 from store.blobs import Blobs
 from store.errors import BackupRefused, BlobDamaged, BlobMissing
 from store.failpoint import failpoint
+from store.models import Blob
 from store.settings import StoreSettings
 
 _POSTGRESQL = make_url("postgresql+psycopg://").get_dialect()()
-_NAMED = str(garbage.named().compile(dialect=_POSTGRESQL, compile_kwargs={"literal_binds": True}))
+_DIGEST = garbage.named().subquery().c[0]
+_QUERY = select(_DIGEST, Blob.size_bytes).outerjoin(Blob, Blob.digest == _DIGEST)
+_NAMED = str(_QUERY.compile(dialect=_POSTGRESQL, compile_kwargs={"literal_binds": True})).encode()
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +91,7 @@ class _Moment:
     taken_at: dt.datetime
     tables: tuple[manifest.Table, ...]
     sequences: tuple[manifest.Sequence, ...]
-    named: list[str]
+    named: dict[str, int | None]  # digests, and how many bytes each should have, where it is known
 
     def read(self, held: Link, folder: Folder) -> None:
         """Write all rows, and find out which bytes they name."""
@@ -102,8 +106,8 @@ class _Moment:
         names = [name for name in known if name not in rows.LEFT_OUT]
         self.tables = tuple(rows.write(held, name, folder.table(self.id, name)) for name in names)
         self.sequences = tuple(rows.sequences(held, names))
-        digests = held.execute(_NAMED.encode()).fetchall()
-        self.named = sorted(cast("str", digest) for (digest,) in digests)
+        named = cast("list[tuple[str, int | None]]", held.execute(_NAMED).fetchall())
+        self.named = dict(sorted(named))
 
     def manifest(self, folder: Folder, copied: dict[str, int | None]) -> Manifest:
         """What the backup says of itself; writes the list of its blobs."""
@@ -126,14 +130,14 @@ class _Moment:
         )
 
 
-def _copy(blobs: Blobs, folder: Folder, named: list[str]) -> dict[str, int | None]:
-    """Copy the bytes that are not there yet; the size of each, None where there are none."""
+def _copy(blobs: Blobs, folder: Folder, named: dict[str, int | None]) -> dict[str, int | None]:
+    """Copy the bytes that are not there, or cut off; sizes, None where there are none."""
     sizes: dict[str, int | None] = {}
     new = 0
-    for digest in named:
-        kept = folder.blob(digest)
-        if kept.exists():
-            sizes[digest] = kept.stat().st_size
+    for digest, wanted in named.items():
+        kept = folder.size(digest)
+        if kept is not None and wanted in (kept, None):
+            sizes[digest] = kept
         else:
             sizes[digest] = _copy_one(blobs, folder, digest)
             new += 1

@@ -564,6 +564,42 @@ def test_no_older_backup_goes_for_one_that_lacks_bytes(
     assert Folder(target).ids() == [whole.id, lacking.id]
 
 
+def cut_off(path: Path) -> None:
+    os.truncate(path, 2)
+
+
+@pytest.mark.parametrize("harm", [cut_off, Path.unlink])
+def test_what_was_cut_off_or_lost_in_the_folder_is_copied_anew(
+    settings: StoreSettings,
+    database: Database,
+    blobs: Blobs,
+    target: Path,
+    harm: Callable[[Path], None],
+) -> None:
+    chunk = stored_chunk(database, blobs, create_stream(database), "bytes")
+    folder, first = Folder(target), take(settings, blobs, target)
+    harm(folder.blob(chunk.digest))
+    [fault] = checking.faults(folder, first)
+    assert "the next backup copies it anew" in fault
+    second = take(settings, blobs, target)
+    for made in (first, second):
+        assert checking.faults(folder, made) == []
+
+
+def test_damage_of_the_right_size_is_healed_as_verification_says(
+    settings: StoreSettings, database: Database, blobs: Blobs, target: Path
+) -> None:
+    chunk = stored_chunk(database, blobs, create_stream(database), "bytes")
+    folder, made = Folder(target), take(settings, blobs, target)
+    damage(folder.blob(chunk.digest))
+    told = admin(settings, "verify-backup", str(target))
+    assert told.returncode == 1
+    assert f"{folder.blob(chunk.digest)} is damaged; delete it" in told.stderr
+    folder.blob(chunk.digest).unlink()
+    take(settings, blobs, target)
+    assert checking.faults(folder, made) == []
+
+
 def test_a_folder_of_something_else_is_refused(
     settings: StoreSettings, database: Database, blobs: Blobs, target: Path
 ) -> None:
