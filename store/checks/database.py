@@ -96,7 +96,7 @@ def _connections(link: Link, asked: Asked) -> Finding:
     used = int(_one(link, backends))
     wanted = _POOL * _alive(link, "replicas", asked) + _OF_WORKER * _alive(link, "workers", asked)
     found = f"{used} of {room} in use; the live processes may ask for {wanted}"
-    remedy = "raise max_connections of PostgreSQL, or put PgBouncer (session pooling) before it"
+    remedy = "raise max_connections of PostgreSQL, or run fewer processes"
     if used > (1 - _FEW_LEFT / 4) * room:
         return failure("connections", found, remedy)
     if used > (1 - _FEW_LEFT) * room or wanted > room:

@@ -99,7 +99,10 @@ def test_too_few_connections_for_the_processes_are_told(
     with psycopg.connect(plain(settings.database_url), autocommit=True) as link:
         link.execute("INSERT INTO replicas (id) SELECT 'r' || n FROM generate_series(1, 50) n")
     patient = settings.model_copy(update={"stale_s": 600.0})
-    assert state_of(examine(asked(patient)), "connections") is State.WARNING
+    found = finding_of(examine(asked(patient)), "connections")
+    assert found.state is State.WARNING
+    # nothing that was not tried: PgBouncer refuses the options with which processes connect
+    assert found.remedy == "raise max_connections of PostgreSQL, or run fewer processes"
 
 
 @pytest.mark.parametrize(("off_s", "state"), [(30, State.WARNING), (3600, State.FAILURE)])
