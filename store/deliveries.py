@@ -25,10 +25,15 @@ _ALL = "*"  # after a dot: every event of that kind
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker's claim to tell a webhook; `attempt` is its fence."""
+    """A worker's claim to tell a webhook; `attempt` is its fence.
+
+    Attributes:
+        has_news: Whether events are to be told now; otherwise it was claimed for a test alone.
+    """
 
     webhook_id: str
     attempt: int
+    has_news: bool
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,11 @@ def claim(session: Session, webhook_id: str, *, stale_s: float) -> tuple[Claim, 
     row = session.scalar(locked(query, skip=True))
     if row is None:
         return None
+    has_news = session.scalars(select(_has_news(newest)).where(Webhook.id == row.id)).one()
     row.attempt += 1
     row.heartbeat_at = func.clock_timestamp()
     session.flush()
-    return Claim(row.id, row.attempt), row
+    return Claim(row.id, row.attempt, has_news), row
 
 
 def beat(session: Session, held: Claim) -> bool:
@@ -105,12 +111,14 @@ def pending(session: Session, row: Webhook, *, after: int, limit: int) -> tuple[
 
 
 def move(session: Session, held: Claim, event_id: int) -> None:
-    """Nothing up to that event is to be told.
+    """Nothing up to that event is to be told; the others that are due come before it now.
 
     Raises:
         FenceLost: The claim was handed to another, or somebody paused or deleted the webhook.
     """
-    _must(_write(session, held, after_event=func.greatest(Webhook.after_event, event_id)), held)
+    moved = func.greatest(Webhook.after_event, event_id)
+    now = func.clock_timestamp()
+    _must(_write(session, held, after_event=moved, next_try_at=now), held)
 
 
 def delivered(session: Session, held: Claim, event_id: int, status: int) -> None:
@@ -171,14 +179,18 @@ def pinged(
 
 
 def _is_due(newest: int, stale_s: float) -> ColumnElement[bool]:
-    now = func.clock_timestamp()
-    has_news = and_(
-        Webhook.is_paused.is_(False), Webhook.next_try_at <= now, Webhook.after_event < newest
-    )
     is_asked = and_(Webhook.ping.is_not(None), Webhook.ping.has_key("at").is_(False))
-    horizon = now - dt.timedelta(seconds=stale_s)
+    horizon = func.clock_timestamp() - dt.timedelta(seconds=stale_s)
     is_free = or_(Webhook.heartbeat_at.is_(None), Webhook.heartbeat_at < horizon)
-    return and_(is_free, or_(has_news, is_asked))
+    return and_(is_free, or_(_has_news(newest), is_asked))
+
+
+def _has_news(newest: int) -> ColumnElement[bool]:
+    return and_(
+        Webhook.is_paused.is_(False),
+        Webhook.next_try_at <= func.clock_timestamp(),
+        Webhook.after_event < newest,
+    )
 
 
 def _is_named(name: str) -> ColumnElement[bool]:

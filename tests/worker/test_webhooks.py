@@ -325,6 +325,54 @@ def test_one_that_hangs_holds_up_no_other(bench: Bench, receiver: Receiver) -> N
         teller.stop()
 
 
+def test_many_that_want_nothing_hold_up_none_that_does(bench: Bench, receiver: Receiver) -> None:
+    """More than a process tells at once, and each event makes all of them due again."""
+    over = threading.Event()
+
+    def train() -> None:
+        while not over.wait(0.2):
+            happen(bench, "cycle.progress")
+
+    for _ in range(30):
+        hook(bench, receiver.url, names=["gate.failed"])
+    hook(bench, receiver.url)
+    training = threading.Thread(target=train)
+    training.start()
+    teller = Teller(with_settings(bench, sweep_s=600.0).context)
+    teller.start()
+    try:
+        assert set(names_of(receiver.wait_for(5))) == {"cycle.progress"}
+    finally:
+        over.set()
+        training.join()
+        teller.stop()
+
+
+def test_who_was_looked_at_without_a_find_comes_after_the_others(
+    bench: Bench, receiver: Receiver
+) -> None:
+    filtered = hook(bench, receiver.url, names=["gate.failed"])
+    hungry = hook(bench, receiver.url)
+    happen(bench, "cycle.progress")
+    tell(bench.context, filtered)
+    happen(bench, "cycle.progress")
+    assert bench.read(deliveries.due, stale_s=1, limit=9) == [hungry, filtered]
+
+
+def test_a_test_call_is_no_trial_of_what_waits(bench: Bench, receiver: Receiver) -> None:
+    webhook = hook(bench, receiver.url)
+    happen(bench, "chunk.received")
+    receiver.answer = lambda _: 503
+    receiver.headers = {"Retry-After": "3600"}
+    tell(bench.context, webhook)
+    with bench.database.begin() as session:
+        before = webhooks.ask_ping(session, webhook).next_try_at
+    tell(bench.context, webhook)
+    assert names_of(receiver.calls) == ["chunk.received", "webhook.ping"]
+    state = row(bench, webhook)
+    assert (state.failures, state.failed, state.next_try_at) == (1, 1, before)
+
+
 def test_a_test_call_is_made_while_it_is_paused(bench: Bench, receiver: Receiver) -> None:
     webhook = hook(bench, receiver.url)
     happen(bench, "chunk.received")
