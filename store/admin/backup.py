@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+from store import keys
 from store.admin.command import Command, Plain, Store
 from store.admin.migrating import alembic_config
 from store.backup import checking
@@ -66,7 +67,18 @@ def _restore(store: Store, wanted: Namespace) -> int:
         log.error("%s is not restored: %s", wanted.source, error)
         return 1
     log.info("restored backup %s: %s", made.id, _told(made))
+    _tell_keys(store)
     return 0
+
+
+def _tell_keys(store: Store) -> None:
+    """A backup knows nothing of what was revoked after it."""
+    with store.database.begin() as session:
+        open_again = keys.active(session)
+    for key in open_again:
+        log.warning("the key %s of %s is valid, as it was then", key.id, key.name)
+    if open_again:
+        log.warning("revoke those that were revoked since, before others reach the service")
 
 
 def bring(settings: StoreSettings, revision: str) -> None:

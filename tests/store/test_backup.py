@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import func, select, text, update
 
-from store import chunks, cycles, events, garbage, locks, replicas, streams
+from store import chunks, cycles, events, garbage, keys, locks, replicas, streams
 from store.admin.backup import bring
 from store.admin.migrating import alembic_config
 from store.backup import checking, rows
@@ -598,6 +598,24 @@ def test_damage_of_the_right_size_is_healed_as_verification_says(
     folder.blob(chunk.digest).unlink()
     take(settings, blobs, target)
     assert checking.faults(folder, made) == []
+
+
+def test_keys_that_open_again_are_named(
+    settings: StoreSettings, database: Database, blobs: Blobs, elsewhere: Place, target: Path
+) -> None:
+    with database.begin() as session:
+        wanted = keys.NewKey("operator", [keys.ADMIN])
+        before, after = (keys.create(session, wanted, who="test")[0].id for _ in range(2))
+        keys.revoke(session, before)
+    take(settings, blobs, target)
+    with database.begin() as session:
+        keys.create(session, wanted, who="test")  # else the last one could not be revoked
+        keys.revoke(session, after)
+    ended = elsewhere.admin("restore", str(target))
+    assert ended.returncode == 0, ended.stderr
+    assert f"the key {after} of operator is valid" in ended.stderr
+    assert "revoke those that were revoked since" in ended.stderr
+    assert before not in ended.stderr
 
 
 def test_a_folder_of_something_else_is_refused(
