@@ -31,6 +31,8 @@ _KNOWN_TO_ALL = frozenset(
         *("admin", "root", "user", "test", "guest", "example", "123456", "12345678"),
     )
 )
+_SHORTEST = 12  # characters of a password; with fewer all of them can be tried
+_FEWEST = 5  # different ones among them
 _CERTIFICATES = ("sslcert", "passfile", "service")  # libpq's other ways to say who one is
 _NO_KEY = (
     "there is no API key, and the service would listen on {host}, where others can reach it. Make"
@@ -126,9 +128,14 @@ def _look(database: Database, settings: ServiceSettings) -> str | None:
 
 def _weak(settings: ServiceSettings) -> Iterator[str]:
     """A line for each password that is missing, or known to everybody."""
-    urls = (("LURE_DATABASE_URL", settings.database_url), ("LURE_REDIS_URL", settings.redis_url))
-    for name, url in urls:
-        if (fault := _fault_of(url)) is not None:
+    secret = settings.s3_secret_access_key
+    judged = (
+        ("LURE_DATABASE_URL", _fault_of(settings.database_url)),
+        ("LURE_REDIS_URL", _fault_of(settings.redis_url)),
+        ("LURE_S3_SECRET_ACCESS_KEY", secret and _fault_of_text(secret, settings.s3_access_key_id)),
+    )
+    for name, fault in judged:
+        if fault:
             yield (
                 f"{name} {fault}, and the service would listen on {settings.host}, where others can"
                 " reach it. Give the server a password of its own: openssl rand -hex 32"
@@ -142,11 +149,17 @@ def _fault_of(url: str) -> str | None:
     query = parse_qs(parts.query)
     if parts.scheme.startswith("postgresql") and any(name in query for name in _CERTIFICATES):
         return None
-    password = _password(parts, query)
+    return _fault_of_text(_password(parts, query), parts.username)
+
+
+def _fault_of_text(password: str, user: str | None) -> str | None:
+    password = password.strip()
     if not password:
         return "has no password"
-    if password.lower() in _KNOWN_TO_ALL or password == parts.username:
+    if password.lower() in _KNOWN_TO_ALL or password == user:
         return "has a password that everybody knows"
+    if len(password) < _SHORTEST or len(set(password)) < _FEWEST:
+        return f"has a password that can be guessed (at least {_SHORTEST} characters, at random)"
     return None
 
 
@@ -161,7 +174,9 @@ def _is_over_tcp(parts: SplitResult) -> bool:
     """Whether others could listen there too; a unix socket's folder says who may."""
     if "socket" in parts.scheme or parts.scheme.startswith("unix"):
         return False
-    hosts = parse_qs(parts.query).get("host", [])
-    if parts.scheme.startswith("postgresql") and not parts.hostname:
-        return bool(hosts) and not all(host.startswith("/") for host in hosts)
-    return True
+    if not parts.scheme.startswith("postgresql") or parts.hostname:
+        return True
+    query = parse_qs(parts.query)
+    told = query.get("host") or [os.environ.get("PGHOST", "")]
+    hosts = [host for some in told for host in some.split(",") if host]  # libpq tries each
+    return "hostaddr" in query or not all(host.startswith("/") for host in hosts)

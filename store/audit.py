@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
+from store.keys import NewKey
 from store.models import AuditEntry, Json
 from store.pages import Page, fetch
 from store.schema import has
 
+BESIDE = "store.admin"  # who acts where the service was not asked
 _AT_ONCE = 10_000
 
 
@@ -37,6 +39,24 @@ def add(session: Session, entries: Iterable[Entry]) -> None:
     rows = [asdict(entry) for entry in entries]
     if rows and has(session, AuditEntry):
         session.execute(insert(AuditEntry), rows)
+
+
+def add_key_made(session: Session, key_id: str, made: NewKey) -> None:
+    """Write down a key that was made beside the service, in the transaction that makes it."""
+    told = {"key": key_id, "name": made.name, "scopes": sorted(set(made.scopes))}
+    entry = Entry(
+        at=dt.datetime.now(dt.UTC),
+        who=BESIDE,
+        key_id=None,
+        action="create_key",
+        stream=made.stream,
+        target="/v1/keys",
+        status=201,
+        request_id="",
+        address=None,
+        data=told,
+    )
+    add(session, [entry])
 
 
 def page(

@@ -13,13 +13,14 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from store import keys
+from store import audit, keys
 from store.engine import Session
 from store.keys import NewKey
 from store.models import ApiKey
 from store.schema import has
 
 BOOTSTRAP, METRICS = "lure_bootstrap_key", "lure_metrics_key"
+_FEWEST = 10  # different characters of a key's text: random ones have more
 _MEANT = {
     BOOTSTRAP: NewKey("bootstrap", [keys.ADMIN]),
     METRICS: NewKey("metrics", [keys.READ]),
@@ -36,8 +37,13 @@ def register(session: Session, folder: Path | None) -> list[str]:
     """
     if folder is None or not has(session, ApiKey):
         return []
-    found = list(_texts(folder))
-    return [wanted.name for wanted, text in found if keys.ensure(session, text, wanted)]
+    made = []
+    for wanted, text in _texts(folder):
+        key_id = keys.ensure(session, text, wanted)
+        if key_id is not None:
+            audit.add_key_made(session, key_id, wanted)
+            made.append(wanted.name)
+    return made
 
 
 def _texts(folder: Path) -> Iterator[tuple[NewKey, str]]:
@@ -46,7 +52,9 @@ def _texts(folder: Path) -> Iterator[tuple[NewKey, str]]:
         if not path.is_file():
             continue
         text = path.read_text("utf-8").strip()
-        if keys.is_well_formed(text):
-            yield wanted, text
-        else:
+        if not keys.is_well_formed(text):
             log.error("%s holds no key: `lure_` and at least 40 characters behind it", path)
+        elif len(set(text.removeprefix(keys.PREFIX))) < _FEWEST:
+            log.error("%s holds no key: its characters are not random", path)
+        else:
+            yield wanted, text

@@ -27,10 +27,10 @@ from store.schema import has
 ADMIN, INGEST, PREDICT, READ = SCOPES = ("admin", "ingest", "predict", "read")
 MOST = 10_000  # keys that are valid at once: each API process has them all in memory
 FORGOTTEN = 20_000  # older keys that are not valid any more are unknown ones
-_PREFIX = "lure_"
-_HINT = len(_PREFIX) + 4
-_KEY = re.compile(rf"{_PREFIX}[A-Za-z0-9_-]{{40,200}}")
-LONGEST = len(_PREFIX) + 200
+PREFIX = "lure_"
+_HINT = len(PREFIX) + 4
+_KEY = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{40,200}}")
+LONGEST = len(PREFIX) + 200
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Stamp(NamedTuple):
 
 def new_text() -> str:
     """A new key's text: 256 random bits."""
-    return f"{_PREFIX}{secrets.token_urlsafe(32)}"
+    return f"{PREFIX}{secrets.token_urlsafe(32)}"
 
 
 def is_well_formed(text: str) -> bool:
@@ -111,11 +111,11 @@ def create(session: Session, wanted: NewKey, *, who: str) -> tuple[ApiKey, str]:
     return row, text
 
 
-def ensure(session: Session, text: str, wanted: NewKey) -> bool:
+def ensure(session: Session, text: str, wanted: NewKey) -> str | None:
     """Make a key known whose text came from outside; one that was revoked stays revoked.
 
     Returns:
-        Whether it was not known before.
+        Its id; None: it was known before.
     """
     row = _row(wanted, text, wanted.name)
     columns = ("id", "name", "digest", "hint", "scopes", "created_by")
@@ -125,10 +125,10 @@ def ensure(session: Session, text: str, wanted: NewKey) -> bool:
     ).scalar()
     if added is not None:
         _tell(session, "key.created", row)
-    return added is not None
+    return added
 
 
-def ensure_bootstrap(session: Session, text: str) -> bool:
+def ensure_bootstrap(session: Session, text: str) -> str | None:
     """Make the first administrator's key known; see `ensure`."""
     return ensure(session, text, NewKey("bootstrap", [ADMIN]))
 

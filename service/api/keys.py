@@ -61,6 +61,8 @@ def create_key(
         row, text = keys.create(session, NewKey(**wish.model_dump()), who=principal.who)
     keeper.changed()
     note(request.scope, key=row.id, name=row.name, scopes=row.scopes, stream=row.stream)
+    until = wish.expires_at and wish.expires_at.isoformat()
+    note(request.scope, expires_at=until, requests_per_minute=row.requests_per_minute)
     log.info("key made", key=row.id, name=row.name, scopes=row.scopes, stream=row.stream)
     response.headers["cache-control"] = "no-store"
     response.headers["location"] = f"/v1/keys/{row.id}"

@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import structlog
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -74,6 +75,7 @@ def create_webhook(
     with database.begin() as session:
         row = webhooks.add(session, wanted, who=asked.principal.who)
     note(asked.request.scope, webhook=row.id, events=row.names, stream=row.stream)
+    note(asked.request.scope, host=urlsplit(row.url).hostname)  # its path may hold a secret
     log.info("webhook made", webhook=row.id, events=row.names, stream=row.stream)
     response.headers["cache-control"] = "no-store"
     response.headers["location"] = f"/v1/webhooks/{row.id}"

@@ -6,7 +6,7 @@ import logging
 import sys
 from argparse import ArgumentParser, Namespace
 
-from store import keys
+from store import audit, keys
 from store.admin.command import Command, Store
 
 log = logging.getLogger(__name__)
@@ -16,7 +16,8 @@ def _create(store: Store, wanted: Namespace) -> int:
     """Write the new key's text to standard output, and everything else to the log."""
     new = keys.NewKey(wanted.name, wanted.scope or [keys.ADMIN], wanted.stream)
     with store.database.begin() as session:
-        row, text = keys.create(session, new, who="store.admin")
+        row, text = keys.create(session, new, who=audit.BESIDE)
+        audit.add_key_made(session, row.id, new)
     log.info("key %s made: %s, %s; it is shown this once", row.id, row.name, ", ".join(row.scopes))
     sys.stdout.write(f"{text}\n")
     return 0

@@ -105,6 +105,13 @@ def test_what_others_can_reach_is_no_loopback(host: str) -> None:
         "postgresql+psycopg://lure:password@127.0.0.1/lure",
         "postgresql+psycopg://lure@/lure?host=db&password=changeme",
         "postgresql+psycopg://lure:%6Cure@db/lure",
+        "postgresql+psycopg://lure:a@db/lure",
+        "postgresql+psycopg://lure:12345@db/lure",
+        "postgresql+psycopg://lure:%20%20%20%20%20%20%20%20%20%20%20%20%20@db/lure",
+        "postgresql+psycopg://lure:aaaaaaaaaaaaaaaaaaaa@db/lure",
+        "postgresql+psycopg://lure@/lure?host=/tmp,db",
+        "postgresql+psycopg://lure@/lure?host=/tmp&host=db",
+        "postgresql+psycopg://lure@/lure?hostaddr=203.0.113.9",
     ],
 )
 def test_passwords_that_everybody_knows_are_refused(settings: StoreSettings, url: str) -> None:
@@ -113,10 +120,28 @@ def test_passwords_that_everybody_knows_are_refused(settings: StoreSettings, url
     assert OUTSIDE in words
 
 
-@pytest.mark.parametrize("url", ["redis://redis:6379/0", "rediss://:redis@r/0", "redis://u:@r/0"])
+@pytest.mark.parametrize(
+    "url", ["redis://redis:6379/0", "rediss://:redis@r/0", "redis://u:@r/0", "redis://:b@r"]
+)
 def test_so_are_those_of_redis(settings: StoreSettings, url: str) -> None:
     (words,) = faults(settings, redis_url=url)
     assert words.startswith("LURE_REDIS_URL has ")
+
+
+def test_a_host_of_the_environment_is_one(
+    settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOST", "db")
+    (words,) = faults(settings, database_url="postgresql+psycopg://lure@/lure")
+    assert words.startswith("LURE_DATABASE_URL has no password")
+
+
+@pytest.mark.parametrize("secret", ["minioadmin", "Minioadmin", "lure", "short"])
+def test_so_are_those_of_a_bucket(settings: StoreSettings, secret: str) -> None:
+    told = {"s3_access_key_id": "lure", "s3_secret_access_key": secret}
+    (words,) = faults(settings, **told)
+    assert words.startswith("LURE_S3_SECRET_ACCESS_KEY has ")
+    assert secret not in words.replace("LURE_S3", "")
 
 
 def test_passwords_of_ones_own_and_sockets_are_not_refused(
@@ -129,6 +154,8 @@ def test_passwords_of_ones_own_and_sockets_are_not_refused(
         "postgresql+psycopg://lure@db/lure",  # PGPASSWORD
         "postgresql+psycopg://lure@db/lure?sslcert=/c.pem&sslkey=/k.pem",
         "postgresql+psycopg://lure@/lure?host=/run/postgresql",
+        "postgresql+psycopg://lure@/lure?host=/run/postgresql,/tmp",
+        "postgresql+psycopg://lure@/lure",
     ):
         assert list(exposure._weak(service_settings(settings, database_url=url))) == []
     for url in ("redis+socket:///run/redis.sock", "redis://:3f9c0b1d77a2@redis/0"):

@@ -8,7 +8,7 @@ import sys
 import pytest
 from sqlalchemy import select
 
-from store import events, keys
+from store import audit, events, keys
 from store.engine import Database
 from store.errors import Conflict, NotFound
 from store.keys import ADMIN, PREDICT, READ, NewKey
@@ -158,5 +158,8 @@ def test_the_first_key_is_made_beside_the_service(
     assert text not in run.stderr
     with database.begin() as session:
         (only,) = keys.active(session)
+        (entry,) = audit.page(session, size=5).items
     assert (only.name, only.scopes) == ("root", frozenset({ADMIN}))
     assert only.digest == keys.digest_of(text)
+    assert (entry.who, entry.action, entry.stream) == ("store.admin", "create_key", None)
+    assert entry.data == {"key": only.id, "name": "root", "scopes": ["admin"]}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from store.keys import ADMIN, INGEST, PREDICT, READ
 from tests.service.access.conftest import Closed, entries
 
@@ -52,11 +54,25 @@ def test_predictions_and_feedback_and_reading_are_not_written_down(closed: Close
 
 
 def test_no_text_of_a_key_is_written_down(closed: Closed) -> None:
-    made = closed.ask(closed.admin, "POST", "/v1/keys", json={"name": "a", "scopes": ["read"]})
+    wish: dict[str, Any] = {"name": "a", "scopes": ["read"], "requests_per_minute": 7}
+    wish |= {"expires_at": "2999-01-01T00:00:00Z"}
+    made = closed.ask(closed.admin, "POST", "/v1/keys", json=wish)
     newest = entries(closed.database, "create_key")[0]
     assert newest.data is not None
+    assert newest.data["requests_per_minute"] == 7
+    assert newest.data["expires_at"].startswith("2999-01-01")
     assert newest.data["key"] == made.json()["id"]
     assert made.json()["key"] not in repr(newest.data)
+
+
+def test_of_a_webhook_its_host_is_written_down(closed: Closed) -> None:
+    url = "https://hooks.example.org/secret-path"
+    answer = closed.ask(closed.admin, "POST", "/v1/webhooks", json={"url": url})
+    assert answer.status_code == 201, answer.text
+    data = entries(closed.database, "create_webhook")[0].data
+    assert data is not None
+    assert data["host"] == "hooks.example.org"
+    assert "secret-path" not in repr(data)
 
 
 def test_the_log_is_read_page_by_page_and_by_stream(closed: Closed) -> None:
