@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import false, func, select, true
 from sqlalchemy.orm import Session
 
 from store import aliases, chunks, claims, classes, events, streams, totals, versions
@@ -243,11 +243,14 @@ def of_cycle(session: Session, cycle_id: str, *, for_update: bool = False) -> Se
 def unattended(session: Session, *, stale_s: float) -> Sequence[int]:
     """Ids of the streams that have work and no live worker, who waits longest first.
 
-    A stream waits since its oldest chunk was admitted, but not for longer than since its last
+    Cycles whose worker died or was stopped come before all others: they had their turn. A stream
+    waits since its oldest chunk was admitted, but not for longer than since its last
     cycle ended: so streams take turns, however many chunks one of them has.
     """
     free_cycles = select(
-        Cycle.stream_id, func.coalesce(Cycle.heartbeat_at, Cycle.created_at).label("since")
+        Cycle.stream_id,
+        true().label("has_begun"),
+        func.coalesce(Cycle.heartbeat_at, Cycle.created_at).label("since"),
     ).where(Cycle.state.in_(ACTIVE), claims.is_free(Cycle, stale_s))
     busy = select(Cycle.stream_id).where(Cycle.state.in_(ACTIVE))
     oldest = (
@@ -264,9 +267,10 @@ def unattended(session: Session, *, stale_s: float) -> Sequence[int]:
         .scalar_subquery()
     )
     since = func.greatest(oldest.c.admitted_at, last_turn)  # of nulls it takes no notice
-    waiting = select(oldest.c.stream_id, since)
+    waiting = select(oldest.c.stream_id, false(), since)
     found = free_cycles.union_all(waiting).subquery()
-    return session.scalars(select(found.c.stream_id).order_by(found.c.since)).all()
+    order = (found.c.has_begun.desc(), found.c.since)
+    return session.scalars(select(found.c.stream_id).order_by(*order)).all()
 
 
 def _end(session: Session, cycle: Cycle, state: CycleState) -> None:

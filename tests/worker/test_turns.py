@@ -66,6 +66,20 @@ def test_a_cycle_without_a_worker_is_older_than_what_came_since(database: Databa
     assert waiting(database) == [early.id, late.id]
 
 
+def test_a_cycle_that_lost_its_worker_comes_before_who_waits_longer(database: Database) -> None:
+    long, begun, handed = (create_stream(database, name) for name in ("long", "begun", "handed"))
+    admitted(database, long, 3)
+    for stream in (begun, handed):
+        admitted(database, stream, 1)
+        with database.begin() as session:
+            claim = cycles.claim_next(session, stream.id, worker="w", stale_s=10)
+        assert claim is not None
+    with database.begin() as session:
+        cycles.hand_back(session, claim)
+    assert waiting(database) == [handed.id, long.id]
+    assert set(waiting(database, stale_s=0)[:2]) == {begun.id, handed.id}
+
+
 def test_a_wake_up_goes_to_whoever_waits_longest(bench: Bench) -> None:
     busy, small = bench.stream("busy"), bench.stream("small")
     for start in (0, 60):
