@@ -77,8 +77,10 @@ def backup(
     folder like the database.
     """
     if verify:
+        _refuse("--keep and --data mean nothing beside --verify", keep, data)
         words = ("verify-backup", str(target), *_option("--backup", backup))
         raise typer.Exit(run_admin(*words, env=os.environ))
+    _refuse("--backup means something only beside --verify", backup)
     admin("backup", str(target), *_option("--keep", keep), data=data)
 
 
@@ -115,6 +117,12 @@ def _servers(data: Path) -> Iterator[dict[str, str]]:
     redis = Redis(data / "redis", log=logs / "redis.log")
     with lock.held(data), postgres, redis:
         yield _quiet(layout.environment(data, postgres.url, redis.url))
+
+
+def _refuse(why: str, *values: object) -> None:
+    """An option that would be passed over in silence is a mistake."""
+    if any(value is not None for value in values):
+        raise typer.BadParameter(why)
 
 
 def _option(name: str, value: object) -> tuple[str, ...]:

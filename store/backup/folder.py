@@ -30,6 +30,7 @@ _INCOMING = "incoming"
 _MANIFEST = "manifest.json"
 _LIST = "blobs.gz"
 _ID = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
+_OF_FILE_SYSTEMS = {"lost+found"}  # a new one is not empty
 _PIECE = 1 << 20
 
 
@@ -169,7 +170,8 @@ class Folder:
 
     def _make(self) -> None:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if any(self.root.iterdir()) and not (self.root / MARK).exists():
+        others = {path.name for path in self.root.iterdir()} - _OF_FILE_SYSTEMS
+        if others and MARK not in others:
             raise BackupRefused(f"{self.root} holds something else; name an empty or new folder")
         for name in (_INCOMING, "blobs", "backups"):
             (self.root / name).mkdir(mode=0o700, exist_ok=True)

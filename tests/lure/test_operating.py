@@ -66,6 +66,20 @@ def test_a_url_is_no_folder(words: list[str]) -> None:
     assert "should be a folder" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["backup", "somewhere", "--backup", "20261123T155801.123456Z"],
+        ["backup", "somewhere", "--verify", "--keep", "3"],
+        ["backup", "somewhere", "--verify", "--data", "lure-data"],
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(words: list[str]) -> None:
+    refused = CliRunner().invoke(app, words, env=_NOWHERE)
+    assert refused.exit_code == 2
+    assert "beside --verify" in refused.stderr
+
+
 def test_a_folder_without_a_running_stack_is_told(tmp_path: Path) -> None:
     ended = lure("backup", "somewhere", "--data", str(tmp_path / "none"))
     assert ended.returncode == 1

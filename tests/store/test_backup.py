@@ -628,6 +628,14 @@ def test_a_folder_of_something_else_is_refused(
     assert [path.name for path in target.iterdir()] == ["letter.txt"]
 
 
+def test_a_new_file_system_is_empty(
+    settings: StoreSettings, database: Database, blobs: Blobs, target: Path
+) -> None:
+    (target / "lost+found").mkdir(parents=True)
+    made = take(settings, blobs, target)
+    assert Folder(target).ids() == [made.id]
+
+
 def test_two_backups_at_once_into_one_folder_are_refused(
     settings: StoreSettings, database: Database, blobs: Blobs, target: Path
 ) -> None:
