@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO
@@ -71,6 +72,21 @@ def check_head(headers: Headers, settings: ServiceSettings, room: Room) -> None:
     room.check(length)
 
 
+@contextmanager
+def telling_full() -> Iterator[None]:
+    """What fills the disk is told as such.
+
+    Raises:
+        DiskFull: There was no room to write.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull("the disk filled up during this upload") from error
+        raise
+
+
 async def receive(request: Request, path: Path, settings: ServiceSettings, room: Room) -> Upload:
     """Stream the body, or the one file of its form, to `path`.
 
@@ -79,7 +95,7 @@ async def receive(request: Request, path: Path, settings: ServiceSettings, room:
             its digest says, or finds no room on the disk or in a quota.
     """
     content_type = request.headers.get("content-type", "")
-    with path.open("xb") as file:
+    with telling_full(), path.open("xb") as file:
         sink = _Sink(file, content_type, Announced(request.headers))
 
         def absorb(block: bytes) -> None:
@@ -137,12 +153,7 @@ class _Sink:
         data = block if self._form is None else self._form.feed(block)
         self._sha256.update(data)
         self.size_bytes += len(data)
-        try:
-            self._file.write(data)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull("the disk filled up during this upload") from error
-            raise
+        self._file.write(data)
 
     def finish(self, path: Path) -> Upload:
         self._announced.check()

@@ -153,7 +153,8 @@ def _accept(intake: Intake, came: Came, upload: Upload) -> tuple[Answer, bool]:
         with intake.database.begin() as session:
             if old := answers.find(session, scope=scope, key=key, fingerprint=upload.digest):
                 return old, True
-    intake.blobs.put_file(upload.path, upload.digest)
+    with ingest.telling_full():
+        intake.blobs.put_file(upload.path, upload.digest)
     failpoint("upload.stored")
     payload = chunks.Payload(upload.digest, upload.media_type, upload.size_bytes)
     with intake.database.begin() as session:

@@ -133,7 +133,7 @@ class Blobs:
 
     def free_bytes(self) -> int:
         """Free space for scratch files, and for the blobs if they lie in the same folder."""
-        stat = os.statvfs(self._place.root)
+        stat = os.statvfs(self._place.scratch_path().parent)
         return stat.f_bavail * stat.f_frsize
 
     def stored(self) -> Iterator[Stored]:

@@ -26,7 +26,7 @@ import obstore
 
 from store.blobs.asking import Told, asking, untold
 from store.blobs.cache import Cache
-from store.blobs.place import FOLDER, Stored
+from store.blobs.place import FOLDER, Stored, is_digest
 from store.errors import BlobDamaged, BlobMissing
 from store.failpoint import failpoint
 
@@ -147,7 +147,8 @@ class Bucket:
             for some in obstore.list(self._store, FOLDER, chunk_size=1000):
                 for one in some:
                     digest = one["path"].split("/")[-2]
-                    yield Stored(digest, one["size"], one["last_modified"])
+                    if is_digest(digest):
+                        yield Stored(digest, one["size"], one["last_modified"])
 
     def discard(self, digest: str) -> set[str]:
         names = {one.name for one in self._objects(digest)}
@@ -170,7 +171,7 @@ class Bucket:
         self._cache.give_up(digest)
 
     def discarded(self) -> list[str]:
-        return sorted({key.split("/")[-2] for key in self._keys(_TRASH)})
+        return sorted(filter(is_digest, {key.split("/")[-2] for key in self._keys(_TRASH)}))
 
     def _put(self, digest: str, size_bytes: int, send: Callable[[], None], *, is_new: bool) -> bool:
         """Send it unless there is an object to rely upon; wrong ones go afterwards.

@@ -51,13 +51,11 @@ class Cache:
 
     def scratch_path(self) -> Path:
         """A new name beside the files."""
-        folder = self._root / _INCOMING
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # all of it may be deleted any time
-        return folder / secrets.token_hex(16)
+        return self._incoming() / secrets.token_hex(16)
 
     def incoming(self) -> Iterator[Path]:
         """The scratch files."""
-        return (self._root / _INCOMING).iterdir()
+        return self._incoming().iterdir()
 
     def find(self, digest: str) -> Path | None:
         """The file, if it is here; it stays for a while from now."""
@@ -139,6 +137,12 @@ class Cache:
         with self._locked(fcntl.LOCK_EX), suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime >= self._in_hand_s:
                 path.unlink()
+
+    def _incoming(self) -> Path:
+        """The folder of scratch files; all of the cache may be deleted at any time."""
+        folder = self._root / _INCOMING
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
 
     def _path(self, digest: str) -> Path:
         assert len(digest) == 64

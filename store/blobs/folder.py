@@ -11,11 +11,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
-import obstore
-from obstore.exceptions import AlreadyExistsError
-from obstore.store import LocalStore
-
-from store.blobs.place import FOLDER, Stored
+from store.blobs.place import FOLDER, Stored, is_digest
 from store.errors import BlobDamaged, BlobMissing
 
 _INCOMING = "incoming"
@@ -35,7 +31,6 @@ class Folder:
         self._root = root.resolve()
         for folder in (_INCOMING, _TRASH):
             (self._root / folder).mkdir(parents=True, exist_ok=True)
-        self._store = LocalStore(self._root)
 
     @property
     def root(self) -> Path:
@@ -47,11 +42,13 @@ class Folder:
     def put_file(self, path: Path, digest: str, *, is_new: bool) -> bool:  # noqa: ARG002
         target = self._path(digest)
         _fsync(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            obstore.rename(self._store, f"{_INCOMING}/{path.name}", _key(digest), overwrite=False)
-        except AlreadyExistsError:
+            target.hardlink_to(path)  # a rename would take the place of what is there
+            path.unlink()
+        except FileExistsError:
             self._mend_if_damaged(path, digest)
-        # obstore does not fsync; the rename is safe only when every folder on the way is
+        # the name is safe only when every folder on the way is
         for folder in (target.parent, target.parent.parent, self._root):
             _fsync(folder)
         return False
@@ -104,6 +101,8 @@ class Folder:
 
     def stored(self) -> Iterator[Stored]:
         for path in self._root.glob(f"{FOLDER}/*/*"):
+            if not is_digest(path.name):  # what a file server or a person has left there
+                continue
             with suppress(FileNotFoundError):  # put aside in this moment
                 told = path.stat()
                 at = dt.datetime.fromtimestamp(told.st_mtime, dt.UTC)
@@ -126,7 +125,7 @@ class Folder:
         (self._root / _TRASH / digest).unlink(missing_ok=True)
 
     def discarded(self) -> list[str]:
-        return [path.name for path in (self._root / _TRASH).iterdir()]
+        return [path.name for path in (self._root / _TRASH).iterdir() if is_digest(path.name)]
 
     def incoming(self) -> Iterator[Path]:
         return (self._root / _INCOMING).iterdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,6 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 FOLDER = "sha256"  # everything below it is named by its digest
+
+
+def is_digest(name: str) -> bool:
+    """Whether it may be the name of bytes of ours."""
+    return re.fullmatch("[0-9a-f]{64}", name) is not None
 
 
 @dataclass(frozen=True)

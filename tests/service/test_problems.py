@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -94,6 +96,18 @@ def test_too_little_disk_is_said_before_the_body_is_taken(
     full = service_settings(settings, min_free_bytes=1 << 60)
     with running(full) as api:
         problem(push(api.client, stream, digits_zip(range(9))), 507, "disk-full")
+
+
+def test_a_disk_that_fills_up_at_the_last_moment_is_said(
+    client: httpx.Client, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "hardlink_to", full)
+        problem(push(client, stream, digits_zip(range(9))), 507, "disk-full")
+    assert push(client, stream, digits_zip(range(9))).status_code == 202
 
 
 def test_a_request_keeps_the_names_it_came_with(client: httpx.Client) -> None:

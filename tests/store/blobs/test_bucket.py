@@ -21,6 +21,7 @@ from store.blobs import Blobs, rows
 from store.engine import Database
 from store.errors import BlobDamaged, BlobMissing, BlobsAway
 from store.failpoint import VARIABLE
+from store.fsck.looking import look
 from store.models import Blob
 from store.settings import StoreSettings
 from tests.buckets import S3
@@ -208,6 +209,26 @@ def test_a_damaged_copy_here_is_fetched_anew(blobs: Blobs) -> None:
     assert blobs.read(digest) == b"x"
     blobs.local(digest).write_bytes(b"y")
     assert blobs.local(digest, check=True).read_bytes() == b"x"
+
+
+def test_room_is_told_and_garbage_collected_after_the_cache_was_deleted(
+    database: Database, blobs: Blobs
+) -> None:
+    for _ in range(2):
+        shutil.rmtree(blobs.root)
+        assert blobs.free_bytes() > 0
+        shutil.rmtree(blobs.root)
+        assert garbage.collect(database, blobs) == 0
+
+
+def test_objects_that_are_no_blobs_are_passed_over(
+    database: Database, blobs: Blobs, bucket: S3Store
+) -> None:
+    for stray in ("sha256/readme", "sha256/00/readme/x", "trash/readme"):
+        obstore.put(bucket, stray, b"not ours")
+    assert list(blobs.stored()) == []
+    assert look(database, blobs, quick=False, grace_s=0).faults == []
+    assert garbage.collect(database, blobs) == 0
 
 
 def test_a_cache_that_was_deleted_is_filled_again(blobs: Blobs) -> None:

@@ -92,6 +92,7 @@ def test_all_of_it_may_be_deleted_at_any_time(cache: Cache) -> None:
     assert cache.find(digest) is None
     assert cache.read(digest) is None
     assert kept(cache) == set()
+    assert list(cache.incoming()) == []
     assert adopt(cache, b"x") == digest
     assert cache.read(digest) == b"x"
 

@@ -11,6 +11,7 @@ import pytest
 from store import garbage
 from store.blobs import Blobs
 from store.engine import Database
+from store.fsck.looking import look
 from store.settings import StoreSettings
 from tests.conftest import Servers, settings_for
 
@@ -45,6 +46,26 @@ def test_bytes_reach_the_disk_before_they_are_named(
     home = blobs.local(digest).parent
     assert synced[0].startswith(str(blobs.root / "incoming"))
     assert synced[1:] == [str(home), str(home.parent), str(blobs.root)]
+
+
+def test_what_the_disk_refuses_is_told_as_the_disk_tells_it(blobs: Blobs) -> None:
+    (blobs.root / "sha256").write_bytes(b"in the way")
+    with pytest.raises(NotADirectoryError):  # so that a full disk is known by its number
+        blobs.put_bytes(b"x")
+    assert list(blobs.incoming()) == []
+
+
+def test_files_that_are_no_blobs_are_passed_over(database: Database, blobs: Blobs) -> None:
+    digest = blobs.put_bytes(b"x")
+    for stray in (f"sha256/{digest[:2]}/.nfs0000000000000001", "sha256/00/readme", "trash/.nfs1"):
+        path = blobs.root / stray
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"not ours")
+        then = time.time() - 3 * 86400
+        os.utime(path, (then, then))
+    assert [one.digest for one in blobs.stored()] == [digest]
+    assert look(database, blobs, quick=False).faults == []
+    assert garbage.collect(database, blobs) == 0
 
 
 def test_the_bytes_lie_where_they_always_lay(blobs: Blobs) -> None:
