@@ -24,6 +24,8 @@ def gc(
     data: Data = None,
 ) -> None:
     """Delete the bytes that nobody names any more, as the workers do every minute."""
+    if as_json and not dry_run:
+        raise typer.BadParameter("--json tells what would be deleted, so only with --dry-run")
     admin("gc", *_flags(dry_run=dry_run, json=as_json), data=data)
 
 

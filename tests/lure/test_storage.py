@@ -29,3 +29,9 @@ def test_the_words_are_passed_on(
     assert CliRunner().invoke(app, said).exit_code == 0
     assert CliRunner().invoke(app, [*said, "--data", "stack"]).exit_code == 0
     assert passed == [(tuple(meant), None), (tuple(meant), Path("stack"))]
+
+
+def test_json_without_a_dry_run_is_refused() -> None:
+    refused = CliRunner().invoke(app, ["gc", "--json"])
+    assert refused.exit_code == 2
+    assert "--dry-run" in refused.stderr
