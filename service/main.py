@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 from fastapi import FastAPI
 
-from service import described, metrics, openapi, problems
+from service import described, document, metrics, openapi, problems
 from service.access import route as guarded
 from service.access.gate import Gate
 from service.answered import Answers
@@ -105,6 +105,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     guarded.check(app)
     openapi.install(app)
     described.install(app)
+    document.install(app)
     return app
 
 
