@@ -6,9 +6,10 @@ import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from store.backup import checking, link, rows
+from store.backup import checking, link, rows, several
 from store.backup.folder import Folder, digest_of
 from store.backup.manifest import Manifest
 from store.backup.rows import Link
@@ -68,17 +69,20 @@ class Restorer:
         return made
 
     def _put(self, folder: Folder, made: Manifest) -> None:
-        for digest in folder.read_list(made.id):
-            path = folder.blob(digest)
-            if not path.exists():
-                raise BackupRefused(f"{path} is missing")
-            with self.blobs.scratch() as scratch:
-                shutil.copyfile(path, scratch)
-                if digest_of(scratch) != digest:
-                    raise BackupRefused(f"{path} is damaged")
-                self.blobs.put_file(scratch, digest)
+        for _ in several.each(partial(self._put_one, folder), [*folder.read_list(made.id)]):
+            pass
         for digest in made.blobs.missing:
             log.warning("sha256:%s had no bytes when the backup was taken", digest)
+
+    def _put_one(self, folder: Folder, digest: str) -> None:
+        path = folder.blob(digest)
+        if not path.exists():
+            raise BackupRefused(f"{path} is missing")
+        with self.blobs.scratch() as scratch:
+            shutil.copyfile(path, scratch)
+            if digest_of(scratch) != digest:
+                raise BackupRefused(f"{path} is damaged")
+            self.blobs.put_file(scratch, digest)
 
 
 def _refuse_unless_empty(held: Link, stale_s: float) -> None:

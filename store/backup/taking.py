@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import cast
@@ -14,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.engine import make_url
 
 from store import garbage
-from store.backup import link, manifest, rows
+from store.backup import link, manifest, rows, several
 from store.backup.folder import Folder
 from store.backup.manifest import Bytes, Manifest
 from store.backup.rows import Link
@@ -132,16 +133,15 @@ class _Moment:
 
 def _copy(blobs: Blobs, folder: Folder, named: dict[str, int | None]) -> dict[str, int | None]:
     """Copy the bytes that are not there, or cut off; sizes, None where there are none."""
-    sizes: dict[str, int | None] = {}
-    new = 0
-    for digest, wanted in named.items():
-        kept = folder.size(digest)
-        if kept is not None and wanted in (kept, None):
-            sizes[digest] = kept
-        else:
-            sizes[digest] = _copy_one(blobs, folder, digest)
-            new += 1
-    log.info("%d of %d blobs were new", new, len(named))
+    sizes: dict[str, int | None] = {digest: folder.size(digest) for digest in named}
+    new = [
+        digest
+        for digest, size in sizes.items()
+        if size is None or named[digest] not in (size, None)
+    ]
+    copied = several.each(partial(_copy_one, blobs, folder), new)
+    sizes.update(zip(new, copied, strict=True))
+    log.info("%d of %d blobs were new", len(new), len(named))
     return sizes
 
 

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from store.backup.folder import Folder
 from store.backup.manifest import Manifest
 from store.backup.restoring import Restorer
 from store.backup.taking import take
-from store.blobs import Blobs
+from store.blobs import KEEP_S, Blobs
 from store.engine import Database
 from store.errors import BackupRefused
 from store.models import Base, Blob, Chunk, Cycle, Stream, WorkerLease
@@ -256,6 +257,31 @@ def test_a_second_backup_copies_only_what_is_new(
     assert folder.blob(old.digest).stat().st_ino == copied.st_ino
     assert folder.read_list(first.id) == {old.digest: 3}
     assert folder.read_list(second.id) == {old.digest: 3, new.digest: 3}
+
+
+def test_several_blobs_are_copied_and_put_at_once(
+    settings: StoreSettings, database: Database, blobs: Blobs, elsewhere: Place, target: Path
+) -> None:
+    stream = create_stream(database)
+    digests = [stored_chunk(database, blobs, stream, name).digest for name in ("one", "two")]
+
+    class Together(Blobs):
+        both = threading.Barrier(2)
+
+        @contextmanager
+        def borrowed(self, digest: str) -> Iterator[Path]:
+            self.both.wait(30)
+            with super().borrowed(digest) as path:
+                yield path
+
+        def put_file(self, path: Path, digest: str, *, keep_s: int = KEEP_S) -> None:
+            self.both.wait(30)
+            super().put_file(path, digest, keep_s=keep_s)
+
+    assert take(settings, Together.of(settings, database), target).blobs.count == 2
+    elsewhere.blobs = Together.of(elsewhere.settings, elsewhere.database)
+    elsewhere.restore(target)
+    assert all(elsewhere.blobs.exists(digest) for digest in digests)
 
 
 def test_nothing_is_collected_while_a_backup_copies(
