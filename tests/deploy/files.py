@@ -58,6 +58,9 @@ def words_in_braces(text: str) -> set[str]:
 def documented() -> dict[str, set[str]]:
     """The table of metrics in docs/observability.md: the labels of each."""
     table = re.findall(r"^\| `(lure_\w+)` \|([^|]*)\|", OBSERVABILITY.read_text(), re.MULTILINE)
+    names = [name for name, _ in table]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    assert not twice, f"twice in the table of metrics: {twice}"
     return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in table}
 
 

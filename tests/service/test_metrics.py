@@ -227,6 +227,19 @@ def test_quality_is_read_from_the_rows(api: Running, database: Database, stream:
     assert found[key("lure_champion_live_labelled", stream=of)] == 2
 
 
+def test_what_is_added_up_over_the_history_is_not_read_at_each_scrape(
+    api: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    for name in ("gate_verdicts", "live_accuracies", "cumulative_errors"):
+        real = getattr(figures, name)
+        monkeypatch.setattr(figures, name, lambda s, n=name, r=real: read.append(n) or r(s))
+    for _ in range(3):
+        found = scrape(api)
+    assert sorted(read) == ["cumulative_errors", "gate_verdicts", "live_accuracies"]
+    assert found[key("lure_figures_age_seconds")] < 60
+
+
 def test_a_scrape_succeeds_while_the_database_is_away(
     api: Running, database: Database, servers: Servers
 ) -> None:
