@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
+import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -17,36 +19,95 @@ from sqlalchemy.orm import Session
 from store import locks
 from store.blobs import Blobs
 from store.engine import Database
+from store.errors import Away
 from store.models import Artifact, Blob, Chunk, Cycle, Pack, Rerun, Version
 from store.states import ACTIVE, VersionState
 
 _SCRATCH_S = 6 * 3600.0  # longer than any upload may take
 _AT_ONCE = 1000
+_REFUSED_AT_MOST = 10  # of one collection: after that it is the store, not what is stored
+
+log = logging.getLogger(__name__)
 
 
-def collect(database: Database, blobs: Blobs) -> int:
+def is_held_back(database: Database) -> bool:
+    """Whether nothing can be deleted now: a backup copies what is there."""
+    with database.begin() as session:
+        return not locks.may_collect(session)
+
+
+def collect(database: Database, blobs: Blobs, *, limit_s: float = math.inf) -> int:
     """Delete the blobs that no row names and nobody touched for their time.
 
     Each goes in its own short transaction, under its row's lock: whoever puts the same bytes at
-    that moment waits, and writes them anew. Several collectors may be at it at once.
+    that moment waits, and writes them anew. Several collectors may be at it at once. One that
+    fails holds up no other: it is logged, and the first fault is raised at the end.
+
+    Args:
+        database: Where the rows are.
+        blobs: Where the bytes are.
+        limit_s: Seconds after which what is left is left for the next time.
 
     Returns:
         How many were deleted.
     """
-    _finish_interrupted(database, blobs)
-    deleted = last = _collect_some(database, blobs)
-    while last == _AT_ONCE:  # there may be more; what others hold is left for another time
-        last = _collect_some(database, blobs)
-        deleted += last
+    each = _Each(blobs.deletes_at_once, limit_s)
+    each.do(partial(settle, database, blobs), blobs.discarded())
+    deleted, last = 0, ""
+    while not each.is_over:
+        some = _candidates(database, after=last)
+        deleted += each.do(partial(delete_blob, database, blobs), some)
+        if len(some) < _AT_ONCE:
+            break
+        last = some[-1]
+    else:
+        log.warning("%d blobs were deleted; what is left is left for the next time", deleted)
     clear_scratch(blobs)
+    if each.fault is not None:
+        raise each.fault
     return deleted
 
 
-def _collect_some(database: Database, blobs: Blobs) -> int:
+def _candidates(database: Database, *, after: str) -> Sequence[str]:
+    """The next blobs that seem to be garbage, by digest: what fails or is held comes once."""
+    query = select(Blob.digest).where(Blob.digest > after, _is_garbage())
     with database.begin() as session:
-        candidates = session.scalars(select(Blob.digest).where(_is_garbage()).limit(_AT_ONCE)).all()
-    with ThreadPoolExecutor(blobs.deletes_at_once) as pool:
-        return sum(pool.map(partial(delete_blob, database, blobs), candidates))
+        return session.scalars(query.order_by(Blob.digest).limit(_AT_ONCE)).all()
+
+
+class _Each:
+    """Does some work with each of many digests, in threads.
+
+    Attributes:
+        fault: The first that there was.
+    """
+
+    def __init__(self, threads: int, limit_s: float) -> None:
+        self._threads = threads
+        self._end = time.monotonic() + limit_s
+        self._refused = 0
+        self.fault: Exception | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is, or the store refuses so much that the rest is not asked for."""
+        return time.monotonic() > self._end or self._refused >= _REFUSED_AT_MOST
+
+    def do(self, work: Callable[[str], object], digests: Sequence[str]) -> int:
+        """Do it; how many it was true of."""
+        with ThreadPoolExecutor(self._threads) as pool:
+            return sum(pool.map(partial(self._one, work), digests))
+
+    def _one(self, work: Callable[[str], object], digest: str) -> bool:
+        if self.is_over:
+            return False
+        try:
+            return bool(work(digest))
+        except Exception as error:
+            log.exception("sha256:%s is not collected", digest)
+            self.fault = self.fault or error
+            self._refused += isinstance(error, Away)
+            return False
 
 
 def delete_blob(database: Database, blobs: Blobs, digest: str) -> bool:
@@ -77,11 +138,6 @@ def _lock_garbage(session: Session, digest: str) -> bool:
     if session.scalar(row.with_for_update(skip_locked=True)) is None:
         return False
     return session.scalar(row.where(_is_garbage())) is not None
-
-
-def _finish_interrupted(database: Database, blobs: Blobs) -> None:
-    for digest in blobs.discarded():
-        settle(database, blobs, digest)
 
 
 def settle(database: Database, blobs: Blobs, digest: str) -> None:

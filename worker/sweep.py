@@ -33,6 +33,7 @@ from worker.apart import apart
 from worker.context import Context
 
 _AT_ONCE = 200
+_COLLECT_S = 300.0  # of blobs; the task is killed after twice that
 _RETENTION = "retention"  # who deletes the weights, in the events
 _LIFE_IN_SWEEPS = 2  # the next sweep but one has said it again
 
@@ -76,14 +77,18 @@ def _to_learn(session: Session, stale_s: float) -> list[_Waiting]:
 
 
 def collect(context: Context) -> None:
-    """Delete what retention and feedback no longer keep, blobs without a row, and old answers."""
+    """Delete what retention and feedback no longer keep, old answers, and blobs without a row."""
     _thin(context)
     feedback.expire(context)
-    deleted = garbage.collect(context.database, context.blobs)
     with context.database.begin() as session:
         answers.forget_old(session)
         traces.forget_old(session)
         audit.forget_old(session, days=context.settings.audit_days)
+    is_held_back = garbage.is_held_back(context.database)
+    deleted = garbage.collect(context.database, context.blobs, limit_s=_COLLECT_S)
+    if is_held_back:
+        log.warning("no garbage was collected: a backup holds it back until it ends")
+        return
     context.board.collected()
     if deleted:
         log.info("garbage collected", extra={"blobs": deleted})

@@ -12,7 +12,7 @@ from typing import Any
 from store import forecast, garbage
 from store.admin.command import Command, Store
 from store.blobs import Blobs
-from store.errors import Away, StoreError
+from store.errors import StoreError
 from store.fsck.faults import Fault
 from store.fsck.looking import GRACE_S, Found, look
 from store.fsck.mending import Mender
@@ -26,10 +26,9 @@ def _collect(store: Store, wanted: Namespace) -> int:
     try:
         blobs = Blobs.of(store.settings, store.database)
         if not wanted.dry_run:
-            log.info("deleted %d blobs", garbage.collect(store.database, blobs))
-            return 0
+            return _delete(store, blobs)
         due = forecast.forecast(store.database, blobs)
-    except Away as error:
+    except (StoreError, OSError) as error:
         log.error("%s", error)
         return 1
     if wanted.json:
@@ -40,6 +39,14 @@ def _collect(store: Store, wanted: Namespace) -> int:
         if not due:
             log.info("there is nothing to delete")
     return 0
+
+
+def _delete(store: Store, blobs: Blobs) -> int:
+    is_held_back = garbage.is_held_back(store.database)
+    log.info("deleted %d blobs", garbage.collect(store.database, blobs))
+    if is_held_back:
+        log.error("a backup holds collections back: run it again when the backup has ended")
+    return int(is_held_back)
 
 
 def _check(store: Store, wanted: Namespace) -> int:

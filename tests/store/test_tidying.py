@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from store import forecast, garbage
+from store import forecast, garbage, locks
 from store.admin.command import Store
 from store.admin.tidying import COMMANDS
 from store.blobs import KEEP_RESUME_S, Blobs
@@ -78,6 +79,18 @@ def test_a_dry_run_tells_what_retention_will_take(database: Database, blobs: Blo
 def test_nothing_to_delete_is_said(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     assert desk("gc", "--dry-run") == 0
     assert "there is nothing to delete" in caplog.text
+
+
+def test_a_collection_that_a_backup_holds_back_is_exit_status_1(
+    desk: Desk, database: Database, blobs: Blobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    age(database, blobs.put_bytes(b"old"))
+    with database.begin() as backup:
+        backup.execute(sa.select(sa.func.pg_advisory_xact_lock(locks.COLLECTION)))
+        assert desk("gc") == 1
+    assert "a backup holds collections back" in caplog.text
+    assert desk("gc") == 0
+    assert lying(blobs) == []
 
 
 def test_a_clean_store_is_exit_status_0(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from store import garbage, packs
 from store.blobs import Blobs, pin
 from store.engine import Database, Session
-from store.errors import DatabaseAway
+from store.errors import BlobsAway, DatabaseAway
 from store.locks import locked
 from store.models import Blob, Pack
 from tests.factories import create_stream
@@ -88,6 +88,57 @@ def test_a_collector_that_fails_loses_nothing(
     with pytest.raises(RuntimeError):
         garbage.collect(database, blobs)
     blobs.check(digest)
+
+
+def test_what_cannot_be_collected_holds_up_nothing_else(
+    database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = sorted(blobs.put_bytes(bytes([number])) for number in range(6))
+    for digest in digests:
+        age(database, digest)
+    stuck, half = digests[0], digests[1]
+    blobs.discard(half)  # by a collector that died
+    really, settle = blobs.discard, blobs.restore
+
+    def discard(one: str) -> set[str]:
+        if one == stuck:
+            raise BlobsAway("the bytes are on legal hold")
+        return really(one)
+
+    def restore(one: str) -> None:
+        if one == half:
+            raise PermissionError("not ours")
+        settle(one)
+
+    monkeypatch.setattr(garbage, "_AT_ONCE", 2)
+    monkeypatch.setattr(blobs, "discard", discard)
+    monkeypatch.setattr(blobs, "restore", restore)
+    with pytest.raises(PermissionError):
+        garbage.collect(database, blobs)
+    assert lying(blobs) == [stuck]
+
+
+def test_a_store_that_refuses_everything_is_not_asked_a_thousand_times(
+    database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        age(database, blobs.put_bytes(bytes([number])))
+    asked: list[str] = []
+
+    def refuse(one: str) -> set[str]:
+        asked.append(one)
+        raise BlobsAway("access denied")
+
+    monkeypatch.setattr(blobs, "discard", refuse)
+    with pytest.raises(BlobsAway):
+        garbage.collect(database, blobs)
+    assert len(asked) < 10 + blobs.deletes_at_once
+
+
+def test_a_collection_whose_time_is_over_leaves_the_rest(database: Database, blobs: Blobs) -> None:
+    age(database, blobs.put_bytes(b"x"))
+    assert garbage.collect(database, blobs, limit_s=-1) == 0
+    assert garbage.collect(database, blobs) == 1
 
 
 def test_what_a_dead_collector_left_is_settled_by_the_next(
