@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -21,6 +21,7 @@ from store.errors import DatabaseAway
 from store.models import Event
 
 LISTENERS = 200
+OF_A_KEY = 50  # of these: one key leaves room for others
 _HELD = 2000
 _PAGE = 200
 _READERS = 4  # clients that catch up from the database at once
@@ -54,21 +55,38 @@ class Tail:
         self._moved = asyncio.Event()
         self._closed = asyncio.Event()
         self.listeners = 0
+        self._of_keys: Counter[str] = Counter()
 
     @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
-        """Room for one client.
+    def place(self, key_id: str | None = None) -> Iterator[None]:
+        """Room for one client, who shows that key.
 
         Raises:
-            Overloaded: There are as many as this process serves.
+            Overloaded: There are as many as this process serves, or as many with that key.
         """
         if self.listeners >= LISTENERS:
             raise Overloaded(f"{self.listeners} clients listen to events already")
+        if key_id is not None and self._of_keys[key_id] >= OF_A_KEY:
+            raise Overloaded(f"{OF_A_KEY} clients listen to events with this key already")
         self.listeners += 1
+        with self._counted(key_id):
+            try:
+                yield
+            finally:
+                self.listeners -= 1
+
+    @contextlib.contextmanager
+    def _counted(self, key_id: str | None) -> Iterator[None]:
+        if key_id is None:
+            yield
+            return
+        self._of_keys[key_id] += 1
         try:
             yield
         finally:
-            self.listeners -= 1
+            self._of_keys[key_id] -= 1
+            if not self._of_keys[key_id]:
+                del self._of_keys[key_id]
 
     def close(self) -> None:
         """End every client's stream, now and from now on."""

@@ -1,7 +1,7 @@
 """Keys that a stack is made with: their texts lie in files beside the other secrets.
 
     lure_bootstrap_key   the first administrator's
-    lure_metrics_key     what scrapes `/metrics`: it may read
+    lure_metrics_key     what scrapes `/metrics`: it may do that alone
 
 The API makes them known when it starts. Only the hashes are kept, and a key that was revoked stays
 revoked while its file is still there.
@@ -23,7 +23,7 @@ BOOTSTRAP, METRICS = "lure_bootstrap_key", "lure_metrics_key"
 _FEWEST = 10  # different characters of a key's text: random ones have more
 _MEANT = {
     BOOTSTRAP: NewKey("bootstrap", [keys.ADMIN]),
-    METRICS: NewKey("metrics", [keys.READ]),
+    METRICS: NewKey("metrics", [keys.METRICS]),
 }
 
 log = logging.getLogger(__name__)

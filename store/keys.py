@@ -24,9 +24,9 @@ from store.models import ApiKey, new_id
 from store.pages import Page, fetch
 from store.schema import has
 
-ADMIN, INGEST, PREDICT, READ = SCOPES = ("admin", "ingest", "predict", "read")
+ADMIN, INGEST, METRICS, PREDICT, READ = SCOPES = ("admin", "ingest", "metrics", "predict", "read")
 MOST = 10_000  # keys that are valid at once: each API process has them all in memory
-FORGOTTEN = 20_000  # older keys that are not valid any more are unknown ones
+FORGOTTEN = 2_000  # older keys that are not valid any more are unknown ones
 PREFIX = "lure_"
 _HINT = len(PREFIX) + 4
 _KEY = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{40,200}}")
@@ -230,19 +230,24 @@ def _is_valid() -> ColumnElement[bool]:
 
 def _newest(session: Session, which: ColumnElement[bool], most: int) -> list[Known]:
     left = func.extract("epoch", ApiKey.expires_at - func.clock_timestamp())
-    query = select(ApiKey, left).where(which).order_by(ApiKey.number.desc()).limit(most)
+    # columns, not rows of the ORM: a process that changes a key reads all that are valid
+    columns = (ApiKey.id, ApiKey.digest, ApiKey.name, ApiKey.scopes, ApiKey.stream)
+    more = (ApiKey.requests_per_minute, ApiKey.revoked_at.is_not(None), left)
+    query = select(*columns, *more).where(which).order_by(ApiKey.number.desc()).limit(most)
     return [
         Known(
-            id=row.id,
-            digest=row.digest,
-            name=row.name,
-            scopes=frozenset(row.scopes),
-            stream=row.stream,
-            requests_per_minute=row.requests_per_minute,
-            is_revoked=row.revoked_at is not None,
+            id=key_id,
+            digest=digest,
+            name=name,
+            scopes=frozenset(scopes),
+            stream=stream,
+            requests_per_minute=per_minute,
+            is_revoked=is_revoked,
             left_s=None if left_s is None else float(left_s),
         )
-        for row, left_s in session.execute(query).all()
+        for key_id, digest, name, scopes, stream, per_minute, is_revoked, left_s in (
+            session.execute(query)
+        )
     ]
 
 

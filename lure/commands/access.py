@@ -28,7 +28,7 @@ app.add_typer(keys, name="keys", no_args_is_help=True)
 
 Scopes = Annotated[
     list[str] | None,
-    typer.Option("--scope", help="ingest, predict, read, admin; may be repeated."),
+    typer.Option("--scope", help="ingest, predict, read, metrics, admin; may be repeated."),
 ]
 
 

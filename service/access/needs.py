@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from store.keys import ADMIN, INGEST, PREDICT, READ
+from store.keys import ADMIN, INGEST, METRICS, PREDICT, READ
 
 _OPEN = ()  # no key is asked for: what tells nothing of anybody's data
 _PREDICT, _INGEST, _READ, _ADMIN = (PREDICT,), (INGEST,), (READ,), (ADMIN,)
 _ABOUT_MODELS = (PREDICT, READ)  # what stock clients ask before they ask for a prediction
+_ABOUT_FIGURES = (METRICS, READ)  # who scrapes them needs no weights
 _ABOUT_CHUNKS = (INGEST, READ)  # what became of what was sent
 
 _OPERATIONS: dict[str, tuple[str, ...]] = {
@@ -46,7 +47,7 @@ _OPERATIONS: dict[str, tuple[str, ...]] = {
     "get_chunk": _ABOUT_CHUNKS,
     "get_chunk_report": _ABOUT_CHUNKS,
     # what there is
-    "metrics": _READ,  # open by setting too
+    "metrics": _ABOUT_FIGURES,  # open by setting too
     "list_workers": _READ,
     "list_streams": _READ,
     "get_stream": _READ,

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service.access.route import GuardedRoute
-from service.deps import DatabaseDep, WatchDep
+from service.deps import DatabaseDep, PrincipalDep, WatchDep
 from service.errors import Overloaded
 from service.openapi import refusals
 from service.params import CycleId, StreamName
@@ -38,8 +38,8 @@ async def _begin(header: LastId = None, last_event_id: AskedId = None) -> int | 
     return last_event_id if header is None else header
 
 
-async def _tail(watch: WatchDep) -> AsyncIterator[Tail]:
-    with watch.tail.place():
+async def _tail(watch: WatchDep, principal: PrincipalDep) -> AsyncIterator[Tail]:
+    with watch.tail.place(principal.key_id):
         yield watch.tail
 
 

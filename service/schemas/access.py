@@ -12,7 +12,7 @@ from store.models import ApiKey, AuditEntry
 
 # as wide as a person's or a machine's name; a line of the log is one line
 KeyName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Scope = Literal["admin", "ingest", "predict", "read"]
+Scope = Literal["admin", "ingest", "metrics", "predict", "read"]
 
 
 class NewKeyWish(BaseModel):
@@ -26,7 +26,7 @@ class NewKeyWish(BaseModel):
     )
 
     name: KeyName = Field(description="Who acts with it, in histories and in the audit log")
-    scopes: list[Scope] = Field(min_length=1, max_length=4, description="`admin` opens everything")
+    scopes: list[Scope] = Field(min_length=1, max_length=5, description="`admin` opens everything")
     stream: Annotated[str, Field(pattern=NAME)] | None = Field(
         None, description="The only stream that it opens; it need not be there yet"
     )

@@ -22,7 +22,7 @@ def test_keys_in_files_become_known(database: Database, tmp_path: Path) -> None:
     for name in (bootstrap.BOOTSTRAP, bootstrap.METRICS):
         (tmp_path / name).write_text(f"{keys.new_text()}\n")
     assert register(database, tmp_path) == ["bootstrap", "metrics"]
-    assert active(database) == {"bootstrap": {"admin"}, "metrics": {"read"}}
+    assert active(database) == {"bootstrap": {"admin"}, "metrics": {"metrics"}}
     assert register(database, tmp_path) == []
 
 

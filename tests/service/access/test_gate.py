@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from service import tail
 from store import events, keys
-from store.keys import ADMIN, INGEST, PREDICT, READ
+from store.keys import ADMIN, INGEST, METRICS, PREDICT, READ
 from tests.conftest import Servers, settings_for
 from tests.service.access.conftest import Closed, exposed, shown
 from tests.service.control import problem
@@ -102,6 +103,19 @@ def test_a_stream_of_events_ends_when_its_key_is_revoked(closed: Closed) -> None
         assert list(lines) is not None  # it ends, and in good order
 
 
+def test_one_key_leaves_others_room_to_listen(
+    closed: Closed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "OF_A_KEY", 1)
+    first, second = (shown(closed.make(READ)[1]) for _ in range(2))
+    with closed.api.client.stream("GET", "/v1/events", headers=first) as listening:
+        assert listening.status_code == 200
+        problem(closed.api.client.get("/v1/events", headers=first), 503)
+        with closed.api.client.stream("GET", "/v1/events", headers=second) as other:
+            assert other.status_code == 200
+    until(lambda: not closed.api.app.state.watch.tail._of_keys)
+
+
 def test_other_processes_hear_of_a_key(closed: Closed, servers: Servers, tmp_path: Path) -> None:
     slow = settings_for(servers, tmp_path / "blobs").model_copy(update={"poll_s": 600.0})
     with running(service_settings(slow)) as second:
@@ -119,11 +133,13 @@ def test_metrics_need_a_key_where_everything_does_or_a_setting(
 ) -> None:
     assert closed.ask(None, "GET", "/metrics").status_code == 401
     settings = settings_for(servers, tmp_path / "blobs")
-    sends, reads = (shown(closed.make(scope)[1]) for scope in (INGEST, READ))
+    sends, reads, scrapes = (shown(closed.make(one)[1]) for one in (INGEST, READ, METRICS))
     with exposed(settings) as api:
         assert api.client.get("/metrics").status_code == 401
         assert api.client.get("/metrics", headers=sends).status_code == 403
         assert api.client.get("/metrics", headers=reads).status_code == 200
+        assert api.client.get("/metrics", headers=scrapes).status_code == 200
+        assert api.client.get("/v1/streams", headers=scrapes).status_code == 403
     with exposed(settings, metrics_open=True) as api:
         assert api.client.get("/metrics").status_code == 200
 
