@@ -13,7 +13,9 @@ import hmac
 import ipaddress
 import socket
 import ssl
+import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -143,9 +145,7 @@ class Poster:
             BadUrl: One of them is not public; a name with both kinds has been tampered with.
         """
         port = url.port or (443 if url.scheme == "https" else 80)
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(where[0]) for *_, where in found))
+        addresses = await _looked_up(url.host, port)
         if not self._private:
             for address in addresses:
                 if not is_public(ipaddress.ip_address(address)):
@@ -163,6 +163,27 @@ class Poster:
             extensions={"sni_hostname": url.host},
         )
         return await self._client.send(request, stream=True)
+
+
+async def _looked_up(host: str, port: int) -> list[str]:
+    """The host's addresses, asked for in a thread of its own.
+
+    One of asyncio's would be waited for when the call is over; a name server that hangs leaves this
+    one behind, for as long as the resolver's own patience.
+    """
+    told: Future[list[str]] = Future()
+    told.set_running_or_notify_cancel()  # who gives up leaves it alone
+
+    def look() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, ValueError) as error:
+            told.set_exception(error)
+        else:
+            told.set_result(list(dict.fromkeys(str(where[0]) for *_, where in found)))
+
+    threading.Thread(target=look, name="resolve", daemon=True).start()
+    return await asyncio.wrap_future(told)
 
 
 async def _read_some(response: httpx.Response) -> None:
