@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 
 from store.models import WorkerLease
 
-_GRAVE = 10  # a silent worker is shown for so many times the age at which it counts as dead
+_GRAVE_S = 3600.0  # a silent worker is shown for so long: an alert takes its time
+_GRAVE = 10  # and for so many times the age at which it counts as dead
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def known(session: Session) -> Sequence[Worker]:
 
 def bury(session: Session, *, stale_s: float) -> None:
     """Forget the workers that were silent for long."""
-    session.execute(delete(WorkerLease).where(WorkerLease.seen_at < _horizon(_GRAVE * stale_s)))
+    shown_s = max(_GRAVE_S, _GRAVE * stale_s)
+    session.execute(delete(WorkerLease).where(WorkerLease.seen_at < _horizon(shown_s)))
 
 
 def _offset_s(row: WorkerLease, seen_s: float) -> float | None:

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/workers", tags=["health"], route_class=GuardedRou
 
 @router.get("", responses=refusals(SchemaOlder), summary="The worker processes, by queue and age")
 def list_workers(database: DatabaseDep, settings: SettingsDep) -> Workers:
-    """Those that are silent are listed for a while, for ten times LURE_STALE_S."""
+    """Those that are silent are listed for an hour."""
     with database.begin() as session:
         require(session, WorkerLease)
         found = workers.known(session)
