@@ -7,6 +7,7 @@ what is on its way.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -19,9 +20,11 @@ from service.stowage import Stowage
 from store import quota
 from store.blobs import Blobs
 from store.engine import Database, Session
+from store.errors import Away
 from store.models import Stream
 
 _REMEMBERED_S = 5.0
+_FAULT_REMEMBERED_S = 1.0
 _ALL = 0  # no stream's id
 
 
@@ -89,7 +92,7 @@ class Space:
         self._blobs = blobs
         self._stowage = stowage
         self._lock = threading.Lock()
-        self._used: dict[int, tuple[float, int]] = {}  # by stream: when it was added up, and bytes
+        self._sums: dict[int, _Sum] = {}  # by stream
 
     def room(self, stream: Stream) -> Room:
         """What an upload to that stream finds now."""
@@ -102,11 +105,8 @@ class Space:
 
     def took(self, stream: Stream, size_bytes: int) -> None:
         """So many bytes were stored for it: that counts before they are added up again."""
-        with self._lock:
-            for key in (_ALL, stream.id):
-                if key in self._used:
-                    at, used = self._used[key]
-                    self._used[key] = (at, used + size_bytes)
+        for key in (_ALL, stream.id):
+            self._sum(key).add(size_bytes)
 
     def _limits(self, stream: Stream) -> list[Limit]:
         found = []
@@ -124,11 +124,66 @@ class Space:
         return found
 
     def _of(self, key: int, add_up: Callable[[Session], int]) -> int:
-        """What is used, as it was a few seconds ago at most; one thread at a time adds it up."""
+        def ask() -> int:
+            with self._database.begin() as session:
+                return add_up(session)
+
+        return self._sum(key).value(ask)
+
+    def _sum(self, key: int) -> _Sum:
         with self._lock:
-            at, used = self._used.get(key, (0.0, 0))
-            if not at or time.monotonic() - at > _REMEMBERED_S:
-                with self._database.begin() as session:
-                    used = add_up(session)
-                self._used[key] = (time.monotonic(), used)
-            return used
+            return self._sums.setdefault(key, _Sum())
+
+
+class _Sum:
+    """What is used of one quota, added up by one thread at a time.
+
+    Who comes meanwhile has the last value, and waits only where there is none. A database that is
+    away is asked once a second, however many want to know: all of them hear the same.
+    """
+
+    def __init__(self) -> None:
+        self._asking = threading.Lock()
+        self._lock = threading.Lock()
+        self._at = self._failed_at = -math.inf
+        self._used: int | None = None
+        self._meanwhile = 0  # bytes that were stored since the sum was begun
+        self._fault: Away | None = None
+
+    def add(self, size_bytes: int) -> None:
+        """So much more is stored."""
+        with self._lock:
+            self._meanwhile += size_bytes
+            if self._used is not None:
+                self._used += size_bytes
+
+    def value(self, ask: Callable[[], int]) -> int:
+        """What is used, as it was a few seconds ago at most, unless asking takes longer.
+
+        Raises:
+            Away: As `ask` raised it, less than a second ago.
+        """
+        if self._used is not None and time.monotonic() - self._at < _REMEMBERED_S:
+            return self._used
+        if not self._asking.acquire(blocking=self._used is None):
+            return self._used or 0
+        try:
+            if time.monotonic() - self._at > _REMEMBERED_S:
+                self._renew(ask)
+            assert self._used is not None
+            return self._used
+        finally:
+            self._asking.release()
+
+    def _renew(self, ask: Callable[[], int]) -> None:
+        if self._fault is not None and time.monotonic() - self._failed_at < _FAULT_REMEMBERED_S:
+            raise type(self._fault)(*self._fault.args)
+        with self._lock:
+            self._meanwhile = 0
+        try:
+            used = ask()
+        except Away as error:
+            self._fault, self._failed_at = error, time.monotonic()
+            raise
+        with self._lock:  # what came meanwhile may count twice until the next time
+            self._used, self._at = used + self._meanwhile, time.monotonic()
