@@ -83,6 +83,8 @@ class Mender:
             return dataclasses.replace(fault, mended=f"brought back from {found}", remedy=None)
         if not self._repairs:
             return fault
+        if fault.what is What.DAMAGED:  # or a bucket would rely on it when the bytes are put again
+            self._blobs.clear_damage(fault.digest)
         left = [name for name in fault.names if name.kind not in _FORGETTABLE]
         done = []
         for name in fault.names:

@@ -37,7 +37,7 @@ def damage(settings: StoreSettings, request: pytest.FixtureRequest) -> Callable[
             return
         store = request.getfixturevalue("s3").store(settings)
         for one in obstore.list(store, where).collect():
-            obstore.put(store, one["path"], b"other bytes")
+            obstore.put(store, one["path"], b"other bytes", attributes={"sha256": digest})
 
     return spoil
 

@@ -21,11 +21,14 @@ from store.blobs import Blobs, rows
 from store.engine import Database
 from store.errors import BlobDamaged, BlobMissing, BlobsAway
 from store.failpoint import VARIABLE
+from store.fsck.faults import What
 from store.fsck.looking import look
-from store.models import Blob
+from store.fsck.mending import Mender
+from store.models import Blob, Chunk
 from store.settings import StoreSettings
 from tests.buckets import S3
 from tests.conftest import Servers, settings_for
+from tests.factories import create_chunk, create_stream
 from tests.store.blobs.conftest import age, lying
 from tests.store.blobs.test_blobs import LARGE, put_file
 
@@ -201,6 +204,28 @@ def test_a_damaged_object_beside_a_right_one_does_no_harm(bucket: S3Store, blobs
     assert blobs.read(digest) == b"x"
     blobs.check(digest)
     assert blobs.local(digest).read_bytes() == b"x"
+
+
+def test_damage_that_looks_whole_is_mended_by_putting_the_bytes_after_a_repair(
+    database: Database, blobs: Blobs, bucket: S3Store
+) -> None:
+    """Of the same size and with the same metadatum: only reading tells."""
+    digest = blobs.put_bytes(b"an upload")
+    [key] = keys(bucket)
+    obstore.put(bucket, key, b"no upload", attributes={"sha256": digest})
+    chunk = create_chunk(database, create_stream(database))
+    with database.begin() as session:
+        session.execute(sa.update(Chunk).where(Chunk.id == chunk.id).values(digest=digest))
+    found = {one.digest: one for one in look(database, blobs, quick=False).faults}
+    fault = found[digest]
+    assert fault.what is What.DAMAGED
+    assert "send the same file again" in (fault.remedy or "")
+    assert Mender(database, blobs, repairs=False).mend(fault) == fault
+    assert keys(bucket) == [key]
+    Mender(database, blobs).mend(fault)
+    blobs.put_bytes(b"an upload")
+    blobs.check(digest)
+    assert digest not in {one.digest for one in look(database, blobs, quick=False).faults}
 
 
 def test_a_damaged_copy_here_is_fetched_anew(blobs: Blobs) -> None:
