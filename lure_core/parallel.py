@@ -9,6 +9,7 @@ Legend: N images, C channels.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -73,11 +74,14 @@ class World:
             tensor.detach().copy_(whole)
 
 
+PATIENCE_S = 600.0
+"""How long a process waits for another, unless it is told otherwise."""
+
 ALONE = World()
 """A process that shares its work with no other."""
 
 
-def start(device: str = "auto") -> World:
+def start(device: str = "auto", timeout_s: float = PATIENCE_S) -> World:
     """Join the processes that `torchrun` started beside this one; alone without it.
 
     On GPUs where each process of this machine has its own, which becomes its current device; on
@@ -85,6 +89,8 @@ def start(device: str = "auto") -> World:
 
     Args:
         device: Where they will train, as `CycleConfig.device` says it.
+        timeout_s: How long an exchange waits for another process, which may have stopped without
+            being gone. That one of them does something alone must not take as long.
 
     Raises:
         PeerLost: They do not all come.
@@ -95,7 +101,9 @@ def start(device: str = "auto") -> World:
         if on_gpus:
             torch.cuda.set_device(local)
         with _telling_loss():
-            dist.init_process_group("nccl" if on_gpus else "gloo")
+            dist.init_process_group(
+                "nccl" if on_gpus else "gloo", timeout=dt.timedelta(seconds=timeout_s)
+            )
     return world()
 
 

@@ -22,6 +22,12 @@ class WorkerSettings(StoreSettings):
         description="Processes that train one cycle together; 1: the worker's own alone; auto: one"
         " for each GPU that it sees",
     )
+    rank_timeout_s: float = Field(
+        600.0,
+        gt=0,
+        description="Seconds that a rank waits for another, which may have stopped; longer than"
+        " LURE_PATIENCE_S",
+    )
     nice: int = Field(10, ge=0, le=19, description="Niceness of the processes that admit and learn")
     resident_mib: int | None = Field(
         None,

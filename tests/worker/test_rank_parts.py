@@ -62,6 +62,7 @@ def test_a_job_is_read_as_it_was_written(tmp_path: Path, versions: list[CycleRes
         resumes=True,
         packages=["mine.net"],
         threads=3,
+        timeout_s=60.0,
     )
     start = Start(versions[0].checkpoint, b"where it stood")
     job.write(start)

@@ -169,6 +169,35 @@ def test_a_rank_that_is_killed_leaves_no_trace_in_the_weights(
 @linux
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+def test_a_rank_that_is_stopped_is_waited_for_a_while_and_leaves_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = taught(bench, "stands")
+    context = worker(bench)
+    context = replace(
+        context, settings=context.settings.model_copy(update={"rank_timeout_s": 20.0})
+    )
+    stopped: list[int] = []
+
+    def stop_the_last_rank(place: str) -> None:
+        if place == "cycle.relearn.epoch" and not stopped:
+            stopped.append(ranks_of(os.getpid())["1"])
+            os.kill(stopped[0], signal.SIGSTOP)
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(progress, "failpoint", stop_the_last_rank)
+        process_next(context, stream.id)
+    assert [entry.message[:11] for entry in caplog.records if entry.name == running.__name__] == [
+        "a rank died"
+    ]
+    assert "still there" not in caplog.text
+    assert not Path(f"/proc/{stopped[0]}").exists()
+    assert bench.cycles(stream)[-1].state == "succeeded"
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_worker_told_to_stop_keeps_what_its_ranks_have_done(
     bench: Bench, known: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,7 +54,7 @@ def _work(job: jobs.Job) -> None:
     torch.set_num_threads(job.threads)
     config = CycleConfig.from_dict(job.config)
     models.require(config.architecture, input=config.input, allowed=job.packages)
-    world = parallel.start(config.device)
+    world = parallel.start(config.device, job.timeout_s)
     with nullcontext() if world.rank else Teller(job.socket) as teller:
         on_stage = _telling(world.rank, teller)
         result = run_cycle(job.start(), job.data(config), config, on_stage)

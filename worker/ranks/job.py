@@ -37,6 +37,7 @@ class Job:
         resumes: Whether there is a state to go on from.
         packages: Models of one's own that may be imported.
         threads: Of each rank.
+        timeout_s: How long a rank waits for another.
     """
 
     folder: str
@@ -47,6 +48,7 @@ class Job:
     resumes: bool
     packages: Sequence[str]
     threads: int
+    timeout_s: float
 
     @property
     def socket(self) -> Path:

@@ -23,7 +23,7 @@ from worker.ranks import results
 from worker.ranks.telling import HungUp, Listener
 
 _LOOK_EVERY_S = 0.2
-_GONE_WITHIN_S = 30.0
+_GONE_WITHIN_S = 45.0  # torchrun itself kills a rank that does not end after 30
 _LAST_LINES = 40
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ def launch(
             resumes=start.resume is not None,
             packages=context.settings.packages,
             threads=task.team.threads,
+            timeout_s=context.settings.rank_timeout_s,
         )
         job.write(start)
         with Listener(job.socket) as listener, _Torchrun(folder, task) as torchrun:
