@@ -1,4 +1,4 @@
-"""How full the disk is where the blobs lie, as Prometheus shows it."""
+"""How full the disk is where the blobs or their cache lie, as Prometheus shows it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from service.reading import Reading
+from service.settings import ServiceSettings
 
 log = structlog.get_logger(__name__)
 
@@ -24,10 +25,11 @@ class Usage(NamedTuple):
 
 
 class Disk(Collector):
-    """The disk under a folder; nothing where the blobs lie elsewhere, or the disk hangs."""
+    """The disk that uploads come to, with the blobs or before a bucket; nothing where it hangs."""
 
-    def __init__(self, blobs: str) -> None:
-        self._folder = None if "://" in blobs else Path(blobs)
+    def __init__(self, settings: ServiceSettings) -> None:
+        is_elsewhere = "://" in settings.blobs
+        self._folder = (settings.cache if is_elsewhere else Path(settings.blobs)).expanduser()
         self._reading = Reading("disk", self._read)
 
     async def refresh(self) -> None:
@@ -35,8 +37,6 @@ class Disk(Collector):
         await self._reading.refresh()
 
     def _read(self) -> Usage | None:
-        if self._folder is None:
-            return None
         try:
             found = shutil.disk_usage(next(one for one in _upwards(self._folder) if one.exists()))
         except OSError as error:
@@ -52,8 +52,12 @@ class Disk(Collector):
         if found is None:
             return
         for name, words, value in (
-            ("lure_disk_size_bytes", "Size of the disk that the blobs lie on", found.size),
-            ("lure_disk_free_bytes", "Of the disk that the blobs lie on, still free", found.free),
+            (
+                "lure_disk_size_bytes",
+                "Size of the disk that the blobs lie on, or their cache",
+                found.size,
+            ),
+            ("lure_disk_free_bytes", "Of that disk, still free", found.free),
         ):
             yield GaugeMetricFamily(name, words, value=value)
 

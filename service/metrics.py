@@ -54,7 +54,7 @@ def install(app: FastAPI) -> None:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     registry.register(_Serving(app, alone=alone))
     settings: ServiceSettings = app.state.settings
-    rows, disk, stored = RowFigures(app), Disk(settings.blobs), StoredBytes(app)
+    rows, disk, stored = RowFigures(app), Disk(settings), StoredBytes(app)
     for collector in (rows, disk, stored):
         registry.register(collector)
     app.add_middleware(_Counting, registry=registry if alone else None)

@@ -43,7 +43,6 @@ class ServiceSettings(StoreSettings):
     max_upload_bytes: int = Field(2048 * _MIB, gt=0, description="Largest chunk")
     upload_timeout_s: float = Field(3600.0, gt=0, description="Longest time for one upload")
     upload_idle_s: float = Field(30.0, gt=0, description="Longest silence within an upload")
-    min_free_bytes: int = Field(512 * _MIB, ge=0, description="Disk space that uploads leave free")
     max_json_bytes: int = Field(_MIB, gt=0, description="Largest JSON body of the control plane")
     max_predict_bytes: int = Field(32 * _MIB, gt=0, description="Largest prediction request")
     max_predict_images: int = Field(256, gt=0, description="Most images in one prediction request")

@@ -28,6 +28,9 @@ class StoreSettings(BaseSettings):
         description="Folder of this machine for what is fetched from a bucket, and for uploads",
     )
     cache_bytes: int = Field(20 << 30, gt=0, description="Most bytes that were fetched and stay")
+    min_free_bytes: int = Field(
+        512 << 20, ge=0, description="Disk space that uploads leave free; the cache twice as much"
+    )
     s3_endpoint: str | None = Field(
         None,
         pattern=r"^https?://[^/\s]+/?$",

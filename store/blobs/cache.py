@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import math
 import os
 import secrets
 import shutil
@@ -24,6 +25,7 @@ from store.blobs.place import FOLDER
 _IN_HAND_S = 600.0
 _INCOMING = "incoming"
 _SCRATCH_S = 6 * 3600.0  # longer than any upload may take
+_LOOK_EVERY_S = 1.0
 _SHARE = 64  # of the most that is kept: so much may come before it is counted again
 
 
@@ -33,13 +35,18 @@ class Cache:
     Args:
         root: The folder; made if it is not there, for this user alone.
         max_bytes: Beyond it the oldest files go.
+        free_bytes: So much of the disk the files leave free, whoever else fills it.
         in_hand_s: Seconds that a file stays at least after it was handed out.
     """
 
-    def __init__(self, root: Path, max_bytes: int, *, in_hand_s: float = _IN_HAND_S) -> None:
+    def __init__(
+        self, root: Path, max_bytes: int, *, free_bytes: int = 0, in_hand_s: float = _IN_HAND_S
+    ) -> None:
         self._root = root.resolve()
         self._max_bytes = max_bytes
+        self._free_bytes = free_bytes
         self._in_hand_s = in_hand_s
+        self._looked_at = -math.inf  # when room was made because the disk was full
         self._arrived = max_bytes  # bytes since the files were counted; not counted yet
         for folder in (self._root, self._root / _INCOMING, self._root / FOLDER):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -50,8 +57,13 @@ class Cache:
         return self._root
 
     def scratch_path(self) -> Path:
-        """A new name beside the files."""
-        return self._incoming() / secrets.token_hex(16)
+        """A new name beside the files; some of them go where the disk is nearly full."""
+        folder = self._incoming()
+        is_due = time.monotonic() - self._looked_at > _LOOK_EVERY_S
+        if is_due and self._lacks() > 0:
+            self._looked_at = time.monotonic()
+            self._make_room()
+        return folder / secrets.token_hex(16)
 
     def incoming(self) -> Iterator[Path]:
         """The scratch files."""
@@ -155,12 +167,16 @@ class Cache:
             with suppress(FileNotFoundError):
                 told = path.stat()
                 found.append((told.st_mtime, told.st_size, path.name))
-        over = sum(size for _, size, _ in found) - self._max_bytes
+        over = max(sum(size for _, size, _ in found) - self._max_bytes, self._lacks())
         for handed_out, size, digest in sorted(found):
             if over <= 0 or time.time() - handed_out < self._in_hand_s:
                 return
             self.give_up(digest)
             over -= size
+
+    def _lacks(self) -> int:
+        """Bytes of the disk that should be free and are not."""
+        return self._free_bytes - shutil.disk_usage(self._root).free
 
     @contextmanager
     def _locked(self, how: int) -> Iterator[None]:

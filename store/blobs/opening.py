@@ -43,7 +43,12 @@ def place_of(settings: StoreSettings, told: Told) -> Place:
         client_options=_client(settings),
         retry_config=_RETRIES,
     )
-    return Bucket(store, Cache(settings.cache.expanduser(), settings.cache_bytes), told)
+    cache = Cache(
+        settings.cache.expanduser(),
+        settings.cache_bytes,
+        free_bytes=2 * settings.min_free_bytes,  # before uploads are refused for want of it
+    )
+    return Bucket(store, cache, told)
 
 
 def _config(settings: StoreSettings, bucket: str) -> S3Config:

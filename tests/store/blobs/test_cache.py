@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,6 +53,25 @@ def test_a_file_that_is_asked_for_is_young_again(cache: Cache) -> None:
     adopt(cache, b"n" * 40)
     assert old in kept(cache)
     assert other not in kept(cache)
+
+
+def test_files_go_while_the_disk_is_nearly_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where none comes: uploads would be refused for ever."""
+    cache = Cache(tmp_path / "cache", 10_000, free_bytes=100, in_hand_s=60)
+    old, young, in_hand = (adopt(cache, bytes([n]) * 30) for n in range(3))
+    used(cache, old, seconds_ago=300)
+    used(cache, young, seconds_ago=200)
+    assert cache.find(in_hand) is not None
+    free = 80
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    cache.scratch_path()
+    assert kept(cache) == {young, in_hand}
+    free = 0
+    monkeypatch.setattr("store.blobs.cache._LOOK_EVERY_S", 0.0)
+    cache.scratch_path()
+    assert kept(cache) == {in_hand}
 
 
 def test_what_was_just_handed_out_stays_however_full_it_is(cache: Cache) -> None:
