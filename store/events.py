@@ -7,13 +7,15 @@ streamed, and that lock comes last in the order stream, cycle, version, chunk, a
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from store.models import Event, Json, Stream
+from store.models import Cycle, Event, Json, Stream, Webhook
+from store.schema import has
 
 NAMES = frozenset(
     {
@@ -45,6 +47,8 @@ NAMES = frozenset(
 )
 _LOCK = 0x4C555245  # "LURE"
 _PENDING = "lure.events"
+_PROGRESS = "cycle.progress"
+_KEPT = dt.timedelta(days=1)
 
 
 def note(
@@ -105,3 +109,25 @@ def after(
 def last_id(session: Session) -> int:
     """The id of the newest visible event, 0 if there is none."""
     return session.scalar(select(func.max(Event.id))) or 0
+
+
+def forget_old(session: Session, *, limit: int) -> int:
+    """Forget how far cycles were that ended long ago; all else that happened is kept.
+
+    What a webhook still has to be told stays, however long it is paused.
+
+    Args:
+        session: A transaction.
+        limit: Most that are forgotten at once, the oldest first.
+
+    Returns:
+        How many were: with `limit`, there may be more.
+    """
+    of_ended = select(Cycle.id).where(Cycle.finished_at < func.clock_timestamp() - _KEPT)
+    old = select(Event.id).where(Event.name == _PROGRESS, Event.cycle_id.in_(of_ended))
+    if has(session, Webhook):
+        told = session.scalar(select(func.min(Webhook.after_event)))
+        old = old if told is None else old.where(Event.id <= told)
+    few = old.order_by(Event.id).limit(limit)
+    gone = session.scalars(delete(Event).where(Event.id.in_(few)).returning(Event.id))
+    return len(gone.all())

@@ -16,6 +16,7 @@ from store import (
     chunks,
     counterfactuals,
     cycles,
+    events,
     garbage,
     jobs,
     replicas,
@@ -33,6 +34,7 @@ from worker.apart import apart
 from worker.context import Context
 
 _AT_ONCE = 200
+_EVENTS_AT_ONCE = 10_000  # forgotten in one transaction
 _COLLECT_S = 300.0  # of blobs; the task is killed after twice that
 _RETENTION = "retention"  # who deletes the weights, in the events
 _LIFE_IN_SWEEPS = 2  # the next sweep but one has said it again
@@ -89,9 +91,17 @@ def collect(context: Context) -> None:
     if is_held_back:
         log.warning("no garbage was collected: a backup holds it back until it ends")
         return
+    _forget_progress(context)
     context.board.collected()
     if deleted:
         log.info("garbage collected", extra={"blobs": deleted})
+
+
+def _forget_progress(context: Context) -> None:
+    gone = _EVENTS_AT_ONCE
+    while gone == _EVENTS_AT_ONCE and not context.stop():
+        with context.database.begin() as session:
+            gone = events.forget_old(session, limit=_EVENTS_AT_ONCE)
 
 
 def _thin(context: Context) -> None:

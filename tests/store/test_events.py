@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from store import events, streams
+from sqlalchemy import update
+
+from store import cycles, events, streams, webhooks
 from store.engine import Database
-from store.models import Stream
+from store.models import Cycle, Stream
 from store.settings import StoreSettings
-from tests.factories import create_stream
+from store.webhooks import Wanted
+from tests.factories import admit_chunk, create_chunk, create_stream
 
 
 def names(database: Database, last_id: int = 0) -> list[str]:
@@ -50,6 +54,51 @@ def test_the_bell_rings_after_the_commit(settings: StoreSettings, database: Data
     ringing.close()
     assert rung == [["stream.created"]]
     assert seen == [["stream.created"]]
+
+
+def trained(database: Database, stream: Stream, *, ended: bool) -> None:
+    """A cycle that told three times how far it is, and ended two days ago or goes on."""
+    admit_chunk(database, stream, create_chunk(database, stream, stream.name))
+    with database.begin() as session:
+        claim = cycles.claim_next(session, stream.id, worker="w", stale_s=10)
+        assert claim is not None
+        for epoch in range(3):
+            cycles.report(session, stream, claim, {"epoch": epoch})
+    if ended:
+        with database.begin() as session:
+            locked = streams.lock(session, stream.id)
+            cycles.fail(session, locked, cycles.fenced(session, claim), "enough")
+        with database.begin() as session:
+            session.execute(
+                update(Cycle)
+                .where(Cycle.id == claim.cycle_id)
+                .values(finished_at=Cycle.finished_at - dt.timedelta(days=2))
+            )
+
+
+def test_how_far_cycles_were_is_forgotten_a_day_after_their_end(database: Database) -> None:
+    for name, ended in (("ended", True), ("trains", False)):
+        trained(database, create_stream(database, name), ended=ended)
+    before = names(database)
+    for gone in (2, 1, 0):
+        with database.begin() as session:
+            assert events.forget_old(session, limit=2) == gone
+    after = names(database)
+    assert (before.count("cycle.progress"), after.count("cycle.progress")) == (6, 3)
+    assert [name for name in before if name != "cycle.progress"] == [
+        name for name in after if name != "cycle.progress"
+    ]
+
+
+def test_what_a_webhook_is_still_to_be_told_is_kept(database: Database) -> None:
+    trained(database, create_stream(database), ended=True)
+    with database.begin() as session:
+        first, *_ = [e.id for e in events.after(session, 0) if e.name == "cycle.progress"]
+        for told in (first, None):
+            wanted = Wanted("https://127.0.0.1/", webhooks.new_secret(), from_event=told)
+            webhooks.add(session, wanted, who="test")
+    with database.begin() as session:
+        assert events.forget_old(session, limit=100) == 1
 
 
 def write_many(database: Database, stream: Stream) -> None:
