@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from store.admin.command import Command, Store
 from store.blobs import Blobs
 from store.errors import StoreError
 from store.fsck.faults import Fault
-from store.fsck.looking import GRACE_S, Found, look
+from store.fsck.looking import GRACE_S, Found, faults
 from store.fsck.mending import Mender
 
 _MIB = 1 << 20
@@ -50,26 +51,33 @@ def _delete(store: Store, blobs: Blobs) -> int:
 
 
 def _check(store: Store, wanted: Namespace) -> int:
+    found, is_all = Found(), False
     try:
-        blobs = Blobs.of(store.settings, store.database)
-        mender = Mender(store.database, blobs, wanted.source, repairs=wanted.repair)
-        found = look(store.database, blobs, quick=wanted.quick, grace_s=wanted.grace_s)
-        if wanted.repair or wanted.source is not None:
-            found.faults = [mender.mend(fault) for fault in found.faults]
+        for fault in _mended(store, wanted, found):
+            found.faults.append(fault)
+            if not wanted.json:  # at once: what is still to be read may take hours
+                log.log(logging.ERROR if fault.mended is None else logging.INFO, "%s", fault)
+        is_all = True
     except (StoreError, OSError) as error:
         log.error("not all could be looked at: %s", error)
-        return 1
     left = [fault for fault in found.faults if fault.mended is None]
     if wanted.json:
-        _write(_shown(found, left))
+        _write(_shown(found, left, is_all=is_all))
     else:
         _tell(found, left)
-    return 1 if left else 0
+    return 0 if is_all and not left else 1
+
+
+def _mended(store: Store, wanted: Namespace, found: Found) -> Iterator[Fault]:
+    """The faults as they are found, mended where that is wanted and can be."""
+    blobs = Blobs.of(store.settings, store.database)
+    mender = Mender(store.database, blobs, wanted.source, repairs=wanted.repair)
+    is_mended = wanted.repair or wanted.source is not None
+    looked_at = faults(store.database, blobs, found, quick=wanted.quick, grace_s=wanted.grace_s)
+    yield from map(mender.mend, looked_at) if is_mended else looked_at
 
 
 def _tell(found: Found, left: list[Fault]) -> None:
-    for fault in found.faults:
-        log.log(logging.ERROR if fault.mended is None else logging.INFO, "%s", fault)
     log.info(
         "%d digests that rows name, %d that have bytes (%.1f MiB, of which %.1f MiB were read):"
         " %d faults, %d of them left",
@@ -78,9 +86,10 @@ def _tell(found: Found, left: list[Fault]) -> None:
     )
 
 
-def _shown(found: Found, left: list[Fault]) -> dict[str, Any]:
+def _shown(found: Found, left: list[Fault], *, is_all: bool) -> dict[str, Any]:
     return {
-        "clean": not left,
+        "clean": is_all and not left,
+        "complete": is_all,
         "named": found.named,
         "stored": found.stored,
         "stored_bytes": found.stored_bytes,

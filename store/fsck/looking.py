@@ -10,21 +10,24 @@ import datetime as dt
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import select
 
 from store import garbage, naming
 from store.blobs import Blobs
 from store.engine import Database, Session
-from store.errors import BlobDamaged, BlobMissing
+from store.errors import Away, BlobDamaged, BlobMissing
 from store.fsck.faults import REMEDIES, Fault, What
 from store.models import Blob
 from store.naming import Name
 
 GRACE_S = 86_400.0  # bytes without a row are let be that long: longer than any upload may take
 _TOLD_EVERY_S = 60.0
+_PATIENCE_S = 120.0
+_REST_S = 0.5
 _AT_ONCE = 1000  # rows that are asked for in one query
 
 log = logging.getLogger(__name__)
@@ -57,29 +60,38 @@ class _Picture:
 
 
 def look(database: Database, blobs: Blobs, *, quick: bool, grace_s: float = GRACE_S) -> Found:
-    """Everything that is wrong.
+    """Everything that is wrong; see `faults`."""
+    found = Found()
+    found.faults += faults(database, blobs, found, quick=quick, grace_s=grace_s)
+    return found
+
+
+def faults(
+    database: Database, blobs: Blobs, found: Found, *, quick: bool, grace_s: float = GRACE_S
+) -> Iterator[Fault]:
+    """What is wrong, one after the other as it is found; each may be mended before the next.
 
     Args:
         database: Where the rows are.
         blobs: Where the bytes are.
+        found: Is told what was looked at; the faults are the caller's to keep.
         quick: Believe the sizes; else each byte that a row names is read.
         grace_s: Age of bytes without a row that are nobody's any more.
 
     Raises:
-        DatabaseAway, BlobsAway: Not all could be looked at.
+        DatabaseAway, BlobsAway: Not all could be looked at; one that comes back soon is waited for.
     """
     stored = _list(blobs)
     with database.begin() as session:
         ledger = _ledger(session)
         named = _names(session)
     picture = _Picture(stored, ledger, named)
-    found = Found(named=len(named), stored=len(stored))
+    found.named, found.stored = len(named), len(stored)
     found.stored_bytes = sum(sum(sizes) for sizes, _ in stored.values())
-    found.faults += _of_names(database, blobs, picture, found, quick=quick)
-    found.faults += _of_bytes(database, blobs, picture, grace_s)
-    found.faults += _of_ledger(database, blobs, picture)
-    found.faults += _of_scratch(blobs)
-    return found
+    yield from _of_names(database, blobs, picture, found, quick=quick)
+    yield from _of_bytes(database, blobs, picture, grace_s)
+    yield from _of_ledger(database, blobs, picture)
+    yield from _of_scratch(blobs)
 
 
 def _list(blobs: Blobs) -> dict[str, tuple[set[int], dt.datetime]]:
@@ -117,12 +129,25 @@ def _of_names(
         fits = bool(sizes) and (size is None or size in sizes)
         if not (fits and quick):
             found.read_bytes += max(sizes, default=0)
-            if fault := _read(database, blobs, digest, names):
+            if fault := _patiently(partial(_read, database, blobs, digest, names)):
                 yield fault
                 continue
         if size is None and _is_unlisted(database, digest):
             what = Fault(What.UNLISTED, digest, max(sizes, default=0), tuple(names))
             yield Fault(**vars(what) | {"remedy": "--repair gives them a row again"})
+
+
+def _patiently(look: Callable[[], Fault | None]) -> Fault | None:
+    """Look again while what it leans on is away: hours of reading may lie behind."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return look()
+        except Away as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("waiting: %s", error)
+            time.sleep(_REST_S)
 
 
 def _read(database: Database, blobs: Blobs, digest: str, names: list[Name]) -> Fault | None:

@@ -18,7 +18,9 @@ from store.admin.command import Store
 from store.admin.tidying import COMMANDS
 from store.blobs import KEEP_RESUME_S, Blobs
 from store.engine import Database
+from store.errors import BlobsAway
 from store.forecast import BY_POLICY, LATER, NOW, Due
+from store.fsck import looking
 from store.settings import StoreSettings
 from tests.factories import POLICIES, create_stream, create_version
 from tests.store.blobs.conftest import age, lying
@@ -133,6 +135,36 @@ def test_a_mistyped_source_is_exit_status_1_and_mends_nothing(
     for wrong in (str(tmp_path / "typo"), "s3://bucket/backups"):
         assert desk("fsck", "--from", wrong) == 1
     assert caplog.text.count("is no folder of backups") == 2
+
+
+def test_what_was_found_before_a_break_is_told(
+    desk: Desk,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    create_version(database, create_stream(database))  # factories store no bytes
+    really, looked_at = Blobs.check, []
+
+    def check(blobs: Blobs, digest: str) -> None:
+        looked_at.append(digest)
+        if len(looked_at) % 3 == 0:
+            raise BlobsAway("it does not answer")
+        really(blobs, digest)
+
+    monkeypatch.setattr(Blobs, "check", check)
+    monkeypatch.setattr(looking, "_PATIENCE_S", 0.0)
+    assert desk("fsck") == 1
+    assert caplog.text.count("missing: ") == 2
+    assert "not all could be looked at: it does not answer" in caplog.text
+    assert desk("fsck", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["clean"], found["complete"], len(found["faults"])) == (False, False, 2)
+
+    monkeypatch.setattr(looking, "_PATIENCE_S", 60.0)  # of one that comes back
+    assert desk("fsck", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["complete"]
 
 
 def test_a_bucket_that_is_away_is_exit_status_1(
