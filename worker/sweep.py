@@ -86,12 +86,12 @@ def collect(context: Context) -> None:
         answers.forget_old(session)
         traces.forget_old(session)
         audit.forget_old(session, days=context.settings.audit_days)
+    _forget_progress(context)
     is_held_back = garbage.is_held_back(context.database)
     deleted = garbage.collect(context.database, context.blobs, limit_s=_COLLECT_S)
     if is_held_back:
         log.warning("no garbage was collected: a backup holds it back until it ends")
         return
-    _forget_progress(context)
     context.board.collected()
     if deleted:
         log.info("garbage collected", extra={"blobs": deleted})

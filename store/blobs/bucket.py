@@ -66,7 +66,7 @@ class Bucket:
         told: Hears of each request what it was, and whether it failed.
     """
 
-    deletes_at_once = 8
+    deletes_at_once = 16  # each has a connection to the database too, of twenty
 
     def __init__(self, store: ObjectStore, cache: Cache, told: Told = untold) -> None:
         self._store = store
