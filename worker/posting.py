@@ -17,6 +17,8 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from functools import cache
 from importlib.metadata import version
 from types import TracebackType
@@ -201,9 +203,21 @@ def _judged(response: httpx.Response) -> Answer:
         return Answer(status, None)
     if response.is_redirect:
         return Answer(status, f"{status}: it leads elsewhere, where we do not go; change the URL")
-    asked = response.headers.get("retry-after", "")
-    rest_s = min(float(asked), _LONGEST_REST_S) if asked.isdecimal() else 0.0
+    rest_s = _rest_s(response.headers.get("retry-after", ""))
     return Answer(status, f"{status} {response.reason_phrase}".strip(), rest_s)
+
+
+def _rest_s(asked: str) -> float:
+    """What `Retry-After` asks for: seconds, or a date."""
+    if asked.isdecimal():
+        return min(float(asked), _LONGEST_REST_S)
+    try:
+        at = parsedate_to_datetime(asked)
+    except ValueError:
+        return 0.0
+    if at.tzinfo is None:  # "-0000": UTC, of no place
+        at = at.replace(tzinfo=UTC)
+    return min(max(0.0, at.timestamp() - time.time()), _LONGEST_REST_S)
 
 
 @cache

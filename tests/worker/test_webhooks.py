@@ -7,8 +7,10 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -196,11 +198,14 @@ def test_after_many_failures_it_is_paused(bench: Bench, receiver: Receiver) -> N
     assert len(receiver.calls) == 3
 
 
-def test_retry_after_is_heeded(bench: Bench, receiver: Receiver) -> None:
+@pytest.mark.parametrize(
+    "asked", [lambda: "3600", lambda: formatdate(time.time() + 3600, usegmt=True)]
+)
+def test_retry_after_is_heeded(bench: Bench, receiver: Receiver, asked: Callable[[], str]) -> None:
     webhook = hook(bench, receiver.url)
     happen(bench, "chunk.received")
     receiver.answer = lambda _: 503
-    receiver.headers = {"Retry-After": "3600"}
+    receiver.headers = {"Retry-After": asked()}
     tell(bench.context, webhook)
     tell(bench.context, webhook)
     assert len(receiver.calls) == 1
