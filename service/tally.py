@@ -19,6 +19,7 @@ from service.sharing import Shared
 VERSIONS = 500  # in each process; those asked for longest ago go
 
 Key = tuple[str, int]  # stream and version
+_OTHERS: Key = ("", 0)  # all that went together, so that the sum over all series never falls
 Row = tuple[str, int, int, float]  # and images, and seconds
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ class Tally:
         self._publishing = threading.Lock()  # a lock of its own: a disk holds up nobody who counts
         self._images: OrderedDict[Key, int] = OrderedDict()
         self._seconds: dict[Key, float] = {}
+        self._others_images, self._others_seconds = 0, 0.0
         if shared is not None:
             self._take_over(shared)
 
@@ -44,8 +46,9 @@ class Tally:
             self._images.move_to_end(key)
             self._seconds[key] = self._seconds.get(key, 0.0) + seconds
             while len(self._images) > VERSIONS:
-                oldest, _ = self._images.popitem(last=False)
-                del self._seconds[oldest]
+                oldest, gone = self._images.popitem(last=False)
+                self._others_images += gone
+                self._others_seconds += self._seconds.pop(oldest)
 
     def publish(self) -> None:
         """Write the counts down, where there are others to read them; any thread may."""
@@ -74,8 +77,9 @@ class Tally:
             "lure_version_compute_seconds", "Seconds of computing for each version", labels=labels
         )
         for key, count in images.items():
-            predicted.add_metric([key[0], str(key[1])], count)
-            computed.add_metric([key[0], str(key[1])], seconds[key])
+            names = [key[0], "others" if key == _OTHERS else str(key[1])]
+            predicted.add_metric(names, count)
+            computed.add_metric(names, seconds[key])
         yield predicted
         yield computed
 
@@ -88,11 +92,17 @@ class Tally:
 
     def _counts(self) -> list[Row]:
         with self._lock:
-            return [(*key, images, self._seconds[key]) for key, images in self._images.items()]
+            rows = [(*key, images, self._seconds[key]) for key, images in self._images.items()]
+            if self._others_images or self._others_seconds:
+                rows.append((*_OTHERS, self._others_images, self._others_seconds))
+            return rows
 
     def _take_over(self, shared: Shared) -> None:
         """Go on where a dead process at this place had stopped: a count never falls."""
         path = shared.folder / f"versions_{shared.place}.json"
         if path.exists():
             for stream, version, images, seconds in json.loads(path.read_text()):
-                self.add(stream, version, images=images, seconds=seconds)
+                if (stream, version) == _OTHERS:
+                    self._others_images, self._others_seconds = images, seconds
+                else:
+                    self.add(stream, version, images=images, seconds=seconds)

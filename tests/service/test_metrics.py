@@ -89,6 +89,16 @@ def test_the_series_of_versions_are_bounded() -> None:
     assert len(series) < 1500
 
 
+def test_versions_that_went_are_still_in_the_sum() -> None:
+    counters = Counters()
+    for version in range(1, 2001):
+        counters.predicted("digits", version, 1)
+    predicted, _ = counters.versions.collect()
+    assert sum(sample.value for sample in predicted.samples) == 2000
+    [others] = [one for one in predicted.samples if one.labels["version"] == "others"]
+    assert (others.labels["stream"], others.value) == ("", 1500)
+
+
 def test_listeners_are_counted(api: Running) -> None:
     with api.client.stream("GET", "/v1/events"):
         until(lambda: scrape(api)[key("lure_sse_clients")] == 1)
