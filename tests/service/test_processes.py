@@ -129,11 +129,15 @@ def test_counts_that_cannot_be_written_are_a_line_in_the_log(tmp_path: Path) -> 
     assert [line["event"] for line in lines] == ["counts by version cannot be written"]
 
 
-def test_versions_asked_for_long_ago_are_forgotten(tmp_path: Path) -> None:
+def test_versions_asked_for_long_ago_go_and_stay_in_the_sum(tmp_path: Path) -> None:
     tally = Tally(Shared(tmp_path, "0"))
     for version in range(3 * VERSIONS):
         tally.add("digits", version, images=1)
-    assert sums(tally)["lure_predictions_total"] == VERSIONS
+    assert sums(tally)["lure_predictions_total"] == 3 * VERSIONS
+    predicted, _ = tally.collect()
+    assert len(predicted.samples) == VERSIONS + 1
+    after = Tally(Shared(tmp_path, "0"))  # the one that takes over where it stopped
+    assert sums(after)["lure_predictions_total"] == 3 * VERSIONS
 
 
 def sums(tally: Tally) -> dict[str, float]:
