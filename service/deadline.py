@@ -49,6 +49,8 @@ class DeadlineRoute(GuardedRoute):
                 if not client.patience.expired():
                     raise
                 counters.refused("late")
+                work.cancel()
+                await asyncio.sleep(0)  # it leaves its queue before its client hears of it
                 raise TooLate(f"there was no answer within {client.patience_s:g} s") from error
             except asyncio.CancelledError as error:
                 if not client.left:

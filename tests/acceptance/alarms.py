@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -87,8 +87,7 @@ class Alarms:
     def fired(self, alert: str, *, since: float, **labels: str) -> bool:
         """Whether it has fired since that moment (`time.monotonic()`), with the labels it has."""
         seconds = max(1, int(time.monotonic() - since))
-        series = f'ALERTS{{alertname="{alert}", alertstate="firing"}}[{seconds}s]'
-        told = self._http.get("/query", params={"query": series}).json()["data"]["result"]
+        told = self._query(f'ALERTS{{alertname="{alert}", alertstate="firing"}}[{seconds}s]')
         return any(
             all(one["metric"].get(name, value) == value for name, value in labels.items())
             for one in told
@@ -100,6 +99,10 @@ class Alarms:
             lambda: self.fired(alert, since=since, **labels), f"{alert} for {labels}", self._world
         )
 
+    def wait_seen(self, query: str) -> None:
+        """Until Prometheus has series for which that holds."""
+        wait_for(lambda: bool(self._query(query)), query, self._world)
+
     def wait_silent(self, alert: str) -> None:
         def is_silent() -> bool:
             told = self._http.get("/alerts").json()["data"]["alerts"]
@@ -110,6 +113,10 @@ class Alarms:
     def close(self) -> None:
         self._http.close()
         self.child.kill()
+
+    def _query(self, query: str) -> list[dict[str, Any]]:
+        answer = self._http.get("/query", params={"query": query}).json()
+        return cast(list[dict[str, Any]], answer["data"]["result"])
 
     def _ready(self) -> bool:
         assert self.child.running, self.child.tail()

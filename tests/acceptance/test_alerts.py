@@ -131,14 +131,14 @@ def redis_killed(service: Service) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def postgres_killed(service: Service) -> Iterator[dict[str, str]]:
-    """An API that begins meanwhile knows no champions."""
+    """An API that begins meanwhile knows no champions, nor who may ask for its figures."""
 
     def ask() -> None:
         httpx.get(f"{service.api.url}/v1/streams", timeout=30)
 
     service.postgres.kill()
     try:
-        with another_api(service), again_and_again(ask):
+        with another_api(service, LURE_METRICS_OPEN="true"), again_and_again(ask):
             yield {}
     finally:
         service.postgres.start()
@@ -237,8 +237,10 @@ def slow_client(service: Service) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def bad_chunks(service: Service) -> Iterator[dict[str, str]]:
+    """To a stream that was seen without them."""
     api = service.api
     stream = api.create_stream()
+    service.alarms.wait_seen(f'lure_chunks{{stream="{stream}", state="rejected"}} == 0')
     for number in range(2):
         chunk = api.push(stream, digits_zip([], {f"1/{number}.png": b"no image"}))
         wait_for(lambda c=chunk: api.state(stream, c) == "rejected", "a rejection", api.world)  # type: ignore[misc]
