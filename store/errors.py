@@ -16,6 +16,7 @@ StoreError
     ├── DatabaseAway      PostgreSQL (a commit may have happened: read, then try)
     │   └── DatabaseBusy  a lock or a connection was not had in time
     └── BlobsAway         the object store; what was put may lie there
+        └── WrongPlace    it is there, and is another database's
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ class Away(StoreError):
 
 class BlobsAway(Away):
     """The object store cannot be reached or refuses us; what was to be put may lie there."""
+
+
+class WrongPlace(BlobsAway):
+    """What LURE_BLOBS names is not where this database's bytes are; nothing is put or deleted."""
 
 
 class DatabaseAway(Away):

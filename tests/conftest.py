@@ -98,7 +98,10 @@ def database(_migrated: None, settings: StoreSettings) -> Iterator[Database]:
 
 @pytest.fixture
 def blobs(settings: StoreSettings, database: Database) -> Blobs:
-    return Blobs.of(settings, database)
+    """Blobs whose place is known to be the database's: factories write rows without bytes."""
+    found = Blobs.of(settings, database)
+    found.adopt()
+    return found
 
 
 def empty(database_url: str) -> None:

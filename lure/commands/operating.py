@@ -94,6 +94,10 @@ def restore(
     keep_revision: Annotated[
         bool, typer.Option(help="Leave the schema as it was; else it is brought to the newest.")
     ] = False,
+    take_place: Annotated[
+        bool,
+        typer.Option("--take-place", help="LURE_BLOBS was the lost database's: take it for this."),
+    ] = False,
     data: Annotated[
         Path | None,
         typer.Option(help="A new folder for `lure up`, which must not run; else LURE_* settings."),
@@ -103,6 +107,8 @@ def restore(
     words = ["restore", str(source), *_option("--backup", backup)]
     if keep_revision:
         words.append("--keep-revision")
+    if take_place:
+        words.append("--take-place")
     if data is None:
         admin(*words)
     with _servers(data.absolute()) as env:

@@ -1,4 +1,4 @@
-"""`lure gc` and `lure fsck`: what lies in the store, and whether it should."""
+"""`lure adopt`, `gc` and `fsck`: whose the blobs are, and whether they should be there."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ from lure.commands.operating import Data, admin
 app = typer.Typer()
 
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@app.command()
+def adopt(*, data: Data = None) -> None:
+    """Take the place that LURE_BLOBS names for this database alone.
+
+    A place is of the first database that puts bytes there, and others are refused. This is for a
+    place whose database is lost, or a new one after the old place was lost.
+    """
+    admin("adopt", data=data)
 
 
 @app.command()

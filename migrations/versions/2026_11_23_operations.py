@@ -1,9 +1,10 @@
-"""Keys and the audit log, webhooks, traces, and what workers tell of themselves.
+"""Keys and the audit log, webhooks, traces, what workers tell of themselves, whose the blobs are.
 
 Additive, in tables of its own: processes from before go on beside it, and processes from after it
 do without these tables until it has run (`store.schema`).
 
-Going down forgets all keys: a service that others can reach does not start again without one.
+Going down forgets all keys: a service that others can reach does not start again without one. And
+whose the blobs are: `lure adopt` after going up again.
 """
 
 from __future__ import annotations
@@ -115,9 +116,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_traces")),
     )
     op.create_index("ix_traces_at", "traces", ["at"], unique=False)
+    op.create_table(
+        "store_identity",
+        sa.Column("is_one", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.CheckConstraint("is_one", name=op.f("ck_store_identity_one_row")),
+        sa.PrimaryKeyConstraint("is_one", name=op.f("pk_store_identity")),
+    )
 
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    for table in ("traces", "webhooks", "stage_totals", "workers", "audit", "api_keys"):
+    tables = ("traces", "webhooks", "stage_totals", "workers", "audit", "api_keys")
+    for table in ("store_identity", *tables):
         op.drop_table(table)

@@ -60,9 +60,12 @@ def _restore(store: Store, wanted: Namespace) -> int:
 
     try:
         blobs = Blobs.of(store.settings, store.database)
-        made = Restorer(store.settings, blobs, migrate).restore(wanted.source, wanted.backup)
+        restorer = Restorer(store.settings, blobs, migrate, takes_place=wanted.take_place)
+        made = restorer.restore(wanted.source, wanted.backup)
         if not wanted.keep_revision:
             migrate("head")
+        if wanted.take_place:  # again: an older schema does not know whose it is
+            blobs.adopt()
     except (StoreError, OSError) as error:
         log.error("%s is not restored: %s", wanted.source, error)
         return 1
@@ -130,6 +133,11 @@ def _restore_options(options: ArgumentParser) -> None:
     _verify_options(options)
     options.add_argument(
         "--keep-revision", action="store_true", help="leave the schema as it was then"
+    )
+    options.add_argument(
+        "--take-place",
+        action="store_true",
+        help="the blobs' place was the lost database's",
     )
 
 

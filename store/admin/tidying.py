@@ -1,4 +1,4 @@
-"""`gc` and `fsck`: what lies in the store, and whether it should."""
+"""`adopt`, `gc` and `fsck`: whose the blobs are, and whether they should be there."""
 
 from __future__ import annotations
 
@@ -48,6 +48,19 @@ def _delete(store: Store, blobs: Blobs) -> int:
     if is_held_back:
         log.error("a backup holds collections back: run it again when the backup has ended")
     return int(is_held_back)
+
+
+def _adopt(store: Store, _: Namespace) -> int:
+    try:
+        is_done = Blobs.of(store.settings, store.database).adopt()
+    except (StoreError, OSError) as error:
+        log.error("%s", error)
+        return 1
+    if not is_done:
+        log.error("the schema is older; first run the migration: python -m store.admin migrate")
+        return 1
+    log.info("%s is this database's; any other that had it is refused there", store.settings.blobs)
+    return 0
 
 
 def _check(store: Store, wanted: Namespace) -> int:
@@ -129,6 +142,7 @@ def _options_of_fsck(options: ArgumentParser) -> None:
 
 
 COMMANDS = (
+    Command("adopt", "take the blobs' place for this database alone", _adopt),
     Command("gc", "delete what no row names", _collect, _options_of_gc),
     Command("fsck", "whether rows and bytes agree; 1: not all do", _check, _options_of_fsck),
 )

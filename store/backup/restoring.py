@@ -31,11 +31,13 @@ class Restorer:
         settings: Where the database is.
         blobs: Where the bytes go; what lies there under the right digest stays.
         migrate: Brings the empty database to a revision of the schema, up or down.
+        takes_place: Whether the blobs' place is taken from the database that it was of.
     """
 
     settings: StoreSettings
     blobs: Blobs
     migrate: Callable[[str], None]
+    takes_place: bool = False
 
     def restore(self, source: Path, backup: str | None = None) -> Manifest:
         """Fill an empty database, and put the bytes that its rows name.
@@ -50,6 +52,7 @@ class Restorer:
 
         Raises:
             BackupRefused: The backup is not whole, or the database is not empty or in use.
+            WrongPlace: The blobs' place is another database's.
             DatabaseAway: PostgreSQL cannot be reached, or left.
         """
         folder = Folder(source)
@@ -60,6 +63,8 @@ class Restorer:
             link.keep_all_bytes(held)
             _refuse_unless_empty(held, self.settings.stale_s)
             self.migrate(made.revision)
+            if self.takes_place:
+                self.blobs.adopt()
             self._put(folder, made)
             failpoint("restore.blobs")
             with link.one_schema(held), held.transaction():

@@ -16,8 +16,11 @@ from psycopg import Connection, sql
 from store.backup import folder
 from store.backup.manifest import Sequence, Table
 
-# The blobs' rows are written anew with their bytes; the others are leases of running processes.
-LEFT_OUT = frozenset({"alembic_version", "blobs", "replicas", "serving", "workers"})
+# The blobs' rows are written anew with their bytes, of a place that is the new database's own; the
+# others are leases of running processes.
+LEFT_OUT = frozenset(
+    {"alembic_version", "blobs", "replicas", "serving", "store_identity", "workers"}
+)
 _PIECE = 1 << 20
 # Receivers of webhooks pass over ids that they had, and listeners go on behind the last one: what
 # is told after a restore has ids that the old machine, which went on for a while, never came to.

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Self
 
-from store.blobs import rows
+from store.blobs import belonging, rows
 from store.blobs.asking import Told, untold
 from store.blobs.opening import place_of
 from store.blobs.place import Place, Stored
@@ -29,6 +29,7 @@ class Blobs:
     def __init__(self, place: Place, database: Database) -> None:
         self._place = place
         self._database = database
+        self._is_settled = False
 
     @classmethod
     def of(cls, settings: StoreSettings, database: Database, told: Told = untold) -> Self:
@@ -51,6 +52,14 @@ class Blobs:
         """How many threads a collector gains from."""
         return self._place.deletes_at_once
 
+    def adopt(self) -> bool:
+        """Make the place this database's, whose ever it was; False: the schema is too old.
+
+        Raises:
+            DatabaseAway, BlobsAway: Do it again.
+        """
+        return belonging.adopt(self._database, self._place)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """The path of a new local file; whatever is left of it goes at the end."""
@@ -65,6 +74,7 @@ class Blobs:
 
         Raises:
             DatabaseAway, BlobsAway: Try again, with the same file.
+            WrongPlace: The place is another database's.
         """
         size_bytes = path.stat().st_size
         self._put(
@@ -78,6 +88,7 @@ class Blobs:
 
         Raises:
             DatabaseAway, BlobsAway: Try again.
+            WrongPlace: The place is another database's.
         """
         digest = hashlib.sha256(data).hexdigest()
         self._put(
@@ -137,11 +148,17 @@ class Blobs:
         return stat.f_bavail * stat.f_frsize
 
     def stored(self) -> Iterator[Stored]:
-        """All that lies there; a digest may come more than once."""
+        """All that lies there; a digest may come more than once.
+
+        Raises:
+            WrongPlace: It is not this database's.
+        """
+        self._settle()
         return self._place.stored()
 
     def discard(self, digest: str) -> set[str]:
         """For garbage collection alone: put the bytes aside, under the row's lock; their names."""
+        self._settle()
         return self._place.discard(digest)
 
     def discarded_of(self, digest: str) -> set[str]:
@@ -160,16 +177,27 @@ class Blobs:
         self._place.forget(digest, names)
 
     def discarded(self) -> list[str]:
-        """Digests whose bytes were put aside, by collectors that have died or are at it."""
+        """Digests whose bytes were put aside, by collectors that have died or are at it.
+
+        Raises:
+            WrongPlace: It is not this database's.
+        """
+        self._settle()
         return self._place.discarded()
 
     def incoming(self) -> Iterator[Path]:
         """The scratch files, those of dead processes among them."""
         return self._place.incoming()
 
-    @staticmethod
-    def _put(send: Callable[[bool], bool], *, touch: Callable[[], bool]) -> None:
+    def _settle(self) -> None:
+        """Once, before the first bytes are put or deleted: whether this is the place for them."""
+        if not self._is_settled:
+            belonging.settle(self._database, self._place)
+            self._is_settled = True
+
+    def _put(self, send: Callable[[bool], bool], *, touch: Callable[[], bool]) -> None:
         """Touch, then put; what took its time is put again if its row was collected meanwhile."""
+        self._settle()
         is_new = touch()
         while send(is_new) and touch():
             is_new = False  # it lies there, but may have been put aside

@@ -2,6 +2,7 @@
 
     sha256/ab/<digest>/<name>    the bytes, as an object whose name is new each time
     trash/<digest>/<name>        a mark: that object was put aside by a collector
+    lure-store/<id>              another: the whole is of the database of that id
 
 An object is written once, whole, and its name never comes again: so nothing is ever overwritten,
 on stores without conditional writes too, and a deletion that comes late, by a collector that was
@@ -26,9 +27,9 @@ import obstore
 
 from store.blobs.asking import Told, asking, untold
 from store.blobs.cache import Cache
-from store.blobs.place import FOLDER, Stored, is_digest
+from store.blobs.checked import checked
+from store.blobs.place import FOLDER, MARKS, Stored, is_digest, is_mark
 from store.errors import BlobDamaged, BlobMissing
-from store.failpoint import failpoint
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -77,6 +78,16 @@ class Bucket:
     def root(self) -> Path:
         return self._cache.root
 
+    def marks(self) -> set[str]:
+        return set(filter(is_mark, (key.rpartition("/")[2] for key in self._keys(MARKS))))
+
+    def mark(self, store: str) -> None:
+        with asking("put", self._told):
+            obstore.put(self._store, f"{MARKS}/{store}", b"")
+
+    def unmark(self, store: str) -> None:
+        self._delete(f"{MARKS}/{store}")
+
     def scratch_path(self) -> Path:
         return self._cache.scratch_path()
 
@@ -87,7 +98,7 @@ class Bucket:
         size_bytes = path.stat().st_size
 
         def send() -> None:
-            blocks = _checked(path, digest)
+            blocks = checked(path, digest, piece_bytes=_PART)
             if size_bytes <= _PART:
                 self._send(b"".join(blocks), digest)
             else:
@@ -278,19 +289,3 @@ class Bucket:
 
 def _of(digest: str) -> str:
     return f"{FOLDER}/{digest[:2]}/{digest}"
-
-
-def _checked(path: Path, digest: str) -> Iterator[bytes]:
-    """A file's bytes as they are sent; the last is not given out if they are not the digest's.
-
-    Raises:
-        BlobDamaged: They are not; what was sent so far becomes no object.
-    """
-    sha256 = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_PART):
-            sha256.update(block)
-            failpoint("blobs.sending")
-            yield block
-    if sha256.hexdigest() != digest:
-        raise BlobDamaged(f"{path.name} does not have the digest sha256:{digest}")

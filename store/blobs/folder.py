@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
-from store.blobs.place import FOLDER, Stored, is_digest
+from store.blobs.place import FOLDER, MARKS, Stored, is_digest, is_mark
 from store.errors import BlobDamaged, BlobMissing
 
 _INCOMING = "incoming"
@@ -35,6 +35,22 @@ class Folder:
     @property
     def root(self) -> Path:
         return self._root
+
+    def marks(self) -> set[str]:
+        try:
+            return {path.name for path in (self._root / MARKS).iterdir() if is_mark(path.name)}
+        except FileNotFoundError:
+            return set()
+
+    def mark(self, store: str) -> None:
+        marks = self._root / MARKS
+        marks.mkdir(exist_ok=True)
+        (marks / store).touch()
+        for path in (marks / store, marks, self._root):
+            _fsync(path)
+
+    def unmark(self, store: str) -> None:
+        (self._root / MARKS / store).unlink(missing_ok=True)
 
     def scratch_path(self) -> Path:
         return self._root / _INCOMING / secrets.token_hex(16)

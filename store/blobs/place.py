@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 FOLDER = "sha256"  # everything below it is named by its digest
+MARKS = "lure-store"  # what lies below it names the databases that the place is of: one
+
+
+def is_mark(name: str) -> bool:
+    """Whether it may be the id of a database."""
+    return re.fullmatch("[0-9a-f]{32}", name) is not None
 
 
 def is_digest(name: str) -> bool:
@@ -52,6 +58,15 @@ class Place(Protocol):
     @property
     def root(self) -> Path:
         """The local folder: of the blobs themselves, or of their cache."""
+
+    def marks(self) -> set[str]:
+        """The ids of the databases that it is of; see `belonging`."""
+
+    def mark(self, store: str) -> None:
+        """It is of the database of that id."""
+
+    def unmark(self, store: str) -> None:
+        """It is not."""
 
     def scratch_path(self) -> Path:
         """A new name for a local file that can be put without being copied."""

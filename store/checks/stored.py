@@ -1,4 +1,7 @@
-"""Where the blobs lie: may this user write there, is there room, does it give back what it got."""
+"""Where the blobs lie: may this user write there, is there room, does it give back what it got.
+
+And is it this database's at all.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,18 @@ import os
 import secrets
 from pathlib import Path
 
+from store.blobs import belonging
 from store.blobs.asking import untold
 from store.blobs.opening import place_of
 from store.checks.finding import Finding, State, failure, ok, skipped
 from store.checks.machine import space
-from store.errors import BlobDamaged, BlobMissing, BlobsAway
+from store.engine import Database
+from store.errors import Away, BlobDamaged, BlobMissing, BlobsAway
 from store.settings import StoreSettings
 
 _GIB = 1 << 30
 _ROUND_TRIP = "blobs, round trip"
+_OWNER = "blobs, owner"
 _BUCKET = "s3://"
 
 
@@ -29,13 +35,15 @@ def examine(settings: StoreSettings) -> list[Finding]:
     name = "cache" if in_bucket else "blobs"
     if not root.is_dir():
         remedy = f"mkdir {root}, for the user that the processes run as; or correct LURE_BLOBS"
-        gone = [skipped(other, "there is no folder") for other in (f"disk, {name}", _ROUND_TRIP)]
+        others = (f"disk, {name}", _ROUND_TRIP, _OWNER)
+        gone = [skipped(other, "there is no folder") for other in others]
         return [failure(name, f"{root} is no folder", remedy), *gone]
     permission = _permission(name, root)
     room = space(f"disk, {name}", root, few=10 * _GIB, least=_GIB // 2)
     if permission.state is State.FAILURE:
-        return [permission, room, skipped(_ROUND_TRIP, f"nothing can be written to {root}")]
-    return [permission, room, _round_trip(settings)]
+        closed = f"nothing can be written to {root}"
+        return [permission, room, skipped(_ROUND_TRIP, closed), skipped(_OWNER, closed)]
+    return [permission, room, _round_trip(settings), _owner(settings)]
 
 
 def _permission(name: str, root: Path) -> Finding:
@@ -71,3 +79,17 @@ def _round_trip(settings: StoreSettings) -> Finding:
     except (BlobMissing, BlobDamaged) as error:
         return failure(_ROUND_TRIP, f"what was written is not there: {error}", "trust it no more")
     return ok(_ROUND_TRIP, f"what is written to {settings.blobs} is read back")
+
+
+def _owner(settings: StoreSettings) -> Finding:
+    """Two databases on one place would delete each other's bytes."""
+    database = Database(settings)
+    try:
+        words = belonging.fault(database, place_of(settings, untold))
+    except Away as error:
+        return skipped(_OWNER, str(error))
+    finally:
+        database.close()
+    if words is None:
+        return ok(_OWNER, f"{settings.blobs} is this database's, or free")
+    return failure(_OWNER, words, belonging.REMEDY)

@@ -3,7 +3,7 @@
 from store.models.access import ApiKey, AuditEntry
 from store.models.base import Base, Json, new_id
 from store.models.learning import Chunk, Cycle, Rerun, Stream
-from store.models.ledger import Answer, Blob, Event
+from store.models.ledger import Answer, Blob, Event, StoreIdentity
 from store.models.operations import StageTotal, Trace, Webhook, WorkerLease
 from store.models.registry import Alias, AliasMove, Artifact, Version
 from store.models.serving import Feedback, Pack, Replica, Serving
@@ -27,6 +27,7 @@ __all__ = [
     "Rerun",
     "Serving",
     "StageTotal",
+    "StoreIdentity",
     "Stream",
     "Trace",
     "Version",

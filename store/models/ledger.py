@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.models.base import Base, Json, now
@@ -33,6 +33,16 @@ class Blob(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     keep_s: Mapped[int]  # how long it is kept after the last touch though no row names it
     touched_at: Mapped[dt.datetime] = mapped_column(server_default=now, index=True)
+
+
+class StoreIdentity(Base):
+    """What the blobs' place is marked with; one row, made when it is first asked for."""
+
+    __tablename__ = "store_identity"
+    __table_args__ = (CheckConstraint("is_one", name="one_row"),)
+
+    is_one: Mapped[bool] = mapped_column(primary_key=True, server_default=true())
+    id: Mapped[str]
 
 
 class Answer(Base):

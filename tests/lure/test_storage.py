@@ -1,4 +1,4 @@
-"""`lure gc` and `lure fsck` say to `python -m store.admin` what was said to them."""
+"""`lure adopt`, `gc` and `fsck` say to `python -m store.admin` what was said to them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lure.commands import storage
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
+        (["adopt"], ["adopt"]),
         (["gc"], ["gc"]),
         (["gc", "--dry-run", "--json"], ["gc", "--dry-run", "--json"]),
         (["fsck"], ["fsck"]),

@@ -12,6 +12,8 @@ import pytest
 from lure_core.errors import BadCheckpoint
 from service.loader import Loader
 from store.blobs import Blobs
+from store.blobs.asking import untold
+from store.blobs.opening import place_of
 from store.engine import Database
 from store.settings import StoreSettings
 from tests.buckets import S3
@@ -96,4 +98,18 @@ def test_a_bucket_that_is_away_refuses_uploads_and_nothing_else(
     assert push(api.client, "digits", digits_zip(range(20))).status_code == 202
     assert api.client.get(WEIGHTS).status_code == 200
     told = api.client.get("/metrics").text
-    assert 'lure_storage_requests_total{operation="put",outcome="failed"}' in told
+    assert 'lure_storage_requests_total{operation="list",outcome="failed"}' in told
+
+
+def test_another_databases_place_takes_no_upload_and_is_predicted_from(
+    api: Running, blobs: Blobs, settings: StoreSettings
+) -> None:
+    place = place_of(settings, untold)
+    [mark] = place.marks()
+    place.unmark(mark)
+    place.mark("0" * 32)
+    problem(push(api.client, "digits", digits_zip(range(20))), 503, "storage-away")
+    assert len(api.client.get("/v1/streams/digits/chunks").json()["items"]) == 1  # the old one
+    assert predict(api) == 200
+    assert blobs.adopt()
+    assert push(api.client, "digits", digits_zip(range(20))).status_code == 202

@@ -27,7 +27,7 @@ from store.backup.restoring import Restorer
 from store.backup.taking import take
 from store.blobs import KEEP_S, Blobs
 from store.engine import Database
-from store.errors import BackupRefused
+from store.errors import BackupRefused, WrongPlace
 from store.models import Base, Blob, Chunk, Cycle, Stream, WorkerLease
 from store.settings import StoreSettings
 from tests.buckets import S3
@@ -389,6 +389,22 @@ def test_a_killed_restore_is_begun_again(
     ended = elsewhere.admin("restore", str(target))
     assert ended.returncode == 0, ended.stderr
     assert contents(elsewhere.database) == contents(database)
+
+
+def test_the_place_of_a_lost_database_is_taken_only_when_that_is_said(
+    settings: StoreSettings, database: Database, blobs: Blobs, elsewhere: Place, target: Path
+) -> None:
+    stored_chunk(database, blobs, create_stream(database), "bytes")
+    take(settings, blobs, target)
+    there = settings.model_copy(update={"database_url": elsewhere.settings.database_url})
+    refused = admin(there, "restore", str(target))
+    assert refused.returncode == 1
+    assert "of another database" in refused.stderr
+    ended = admin(there, "restore", str(target), "--take-place")
+    assert ended.returncode == 0, ended.stderr
+    assert contents(elsewhere.database) == contents(database)
+    with pytest.raises(WrongPlace):
+        Blobs.of(settings, database).put_bytes(b"by who had it")
 
 
 def test_a_restored_database_is_not_restored_into_again(

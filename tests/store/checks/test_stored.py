@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from store.blobs import Blobs
 from store.checks import stored
 from store.checks.finding import State
+from store.engine import Database
 from store.settings import StoreSettings
 from tests.buckets import S3
 from tests.store.checks.reading import finding_of, state_of
@@ -60,6 +62,22 @@ def test_no_folder_is_a_failure(settings: StoreSettings) -> None:
     assert "mkdir" in found.remedy
 
 
+def test_the_place_of_another_database_is_a_failure(
+    settings: StoreSettings, database: Database, blobs: Blobs
+) -> None:
+    assert state_of(stored.examine(settings), "blobs, owner") is State.OK
+    blobs.put_bytes(b"x")
+    [mark] = (Path(settings.blobs) / "lure-store").iterdir()
+    assert state_of(stored.examine(settings), "blobs, owner") is State.OK
+    mark.rename(mark.with_name("0" * 32))
+    found = finding_of(stored.examine(settings), "blobs, owner")
+    assert (found.state, found.found) == (
+        State.FAILURE,
+        f"the blobs' place is of another database ({'0' * 32})",
+    )
+    assert "lure adopt" in found.remedy
+
+
 @pytest.fixture
 def public() -> Iterator[Path]:
     """A folder that everybody may pass through."""
@@ -85,3 +103,4 @@ def test_a_folder_of_another_user_is_a_failure(settings: StoreSettings, public: 
     assert lines[0].startswith(f"failure blobs: uid {NOBODY} may not write to {blobs}, of uid 0")
     assert lines[0].endswith(f"chown -R {NOBODY} {blobs}, or run as uid 0")
     assert lines[2].startswith("skipped blobs, round trip")
+    assert lines[3].startswith("skipped blobs, owner")
