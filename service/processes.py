@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
+from service.commonfolder import CommonFolder
 from service.settings import ServiceSettings
 from service.sharing import FOLDER, PLACE
 from store.observe import configure_logging
@@ -49,7 +49,7 @@ class Processes:
     def __init__(self, settings: ServiceSettings, listening: socket.socket) -> None:
         self._settings = settings
         self._listening = listening
-        self._folder = tempfile.TemporaryDirectory(prefix="lure-metrics-")
+        self._folder = CommonFolder()
         self._places = [self._place(number) for number in range(settings.processes)]
 
     def __enter__(self) -> Processes:
@@ -57,7 +57,7 @@ class Processes:
 
     def __exit__(self, *_: object) -> None:
         self._end()
-        self._folder.cleanup()
+        self._folder.close()
 
     def look(self) -> None:
         """Start again what has died."""
