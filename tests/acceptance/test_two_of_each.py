@@ -6,39 +6,54 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
 
 from tests.acceptance.invariants import check_learned_once_in_order, check_no_bytes_are_missing
 from tests.acceptance.world import Api, World
 from tests.digits import images, png
 
 
-def test_order_and_exactly_once_hold_and_both_replicas_serve(
-    new_world: Callable[..., World],
-) -> None:
+@dataclass(frozen=True)
+class Two:
+    """Two learn workers, and two replicas, started once."""
+
+    world: World
+    one: Api
+    two: Api
+
+    @property
+    def both(self) -> tuple[Api, Api]:
+        return self.one, self.two
+
+
+@pytest.fixture(scope="module")
+def two(new_world: Callable[..., World]) -> Two:
     world = new_world()
-    for worker in (world.admit, world.admit, world.learn, world.learn, world.beat):
+    for worker in (world.admit, world.learn, world.learn, world.beat):
         worker()
-    one, two = world.api(), world.api()
-    streams = [one.create_stream(), one.create_stream()]
+    return Two(world, world.api(), world.api())
+
+
+def test_order_and_exactly_once_hold_and_both_replicas_serve(two: Two) -> None:
+    streams = [two.one.create_stream(), two.one.create_stream()]
     chunks: dict[str, list[str]] = {stream: [] for stream in streams}
     for number in range(3):
         for stream in streams:
-            api = (one, two)[number % 2]
+            api = two.both[number % 2]
             chunks[stream].append(api.push_digits(stream, number * 60))
     for stream in streams:
-        two.wait_learned(stream, *chunks[stream])
-        check_learned_once_in_order(one.client, stream, chunks[stream])
-        for api in (one, two):
+        two.two.wait_learned(stream, *chunks[stream])
+        check_learned_once_in_order(two.one.client, stream, chunks[stream])
+        for api in two.both:
             api.wait_serving(stream, champion(api, stream))
-        one.wait_marked_served(stream)
-    check_no_bytes_are_missing(world)
+        two.one.wait_marked_served(stream)
+    check_no_bytes_are_missing(two.world)
 
 
-def test_no_prediction_fails_across_a_swap(new_world: Callable[..., World]) -> None:
-    world = new_world()
-    world.admit()
-    world.learn()
-    api = world.api()
+def test_no_prediction_fails_across_a_swap(two: Two) -> None:
+    api = two.one
     stream = api.create_stream()
     api.wait_learned(stream, api.push_digits(stream, 0))
     api.wait_serving(stream, 1)
@@ -64,36 +79,35 @@ def test_no_prediction_fails_across_a_swap(new_world: Callable[..., World]) -> N
         assert set(seen) <= {1, 2}
 
 
-def test_a_promotion_is_heard_over_redis_long_before_the_next_poll(
-    new_world: Callable[..., World],
-) -> None:
-    world = new_world(poll_s=60.0)
-    world.admit()
-    world.learn()
-    one, two = world.api(), world.api()
-    stream = one.create_stream()
-    one.wait_learned(stream, one.push_digits(stream, 0), one.push_digits(stream, 60))
+def test_a_promotion_is_heard_over_redis_long_before_the_next_poll(two: Two) -> None:
+    stream = of_two_versions(two)
+    slow = two.world.api(LURE_POLL_S="60")
+    slow.wait_serving(stream, 2)
     started = time.monotonic()
-    one.client.rollback(stream)
-    for api in (one, two):
-        api.wait_serving(stream, 1)
-    assert time.monotonic() - started < 30  # nobody has polled yet
+    two.one.client.rollback(stream)
+    slow.wait_serving(stream, 1)
+    assert time.monotonic() - started < 30  # it has not polled yet
+    slow.child.stop()
 
 
-def test_a_promotion_is_served_by_polling_without_redis(new_world: Callable[..., World]) -> None:
-    world = new_world()
-    admit, learn = world.admit(), world.learn()
-    one, two = world.api(), world.api()
-    stream = one.create_stream()
-    one.wait_learned(stream, one.push_digits(stream, 0), one.push_digits(stream, 60))
-    for api in (one, two):
+def test_a_promotion_is_served_by_polling_without_redis(two: Two) -> None:
+    stream = of_two_versions(two)
+    for api in two.both:
         api.wait_serving(stream, 2)
-    admit.kill()
-    learn.kill()
-    world.redis.kill()
-    one.client.rollback(stream)
-    for api in (one, two):
-        api.wait_serving(stream, 1)
+    two.world.redis.kill()
+    try:
+        two.one.client.rollback(stream)
+        for api in two.both:
+            api.wait_serving(stream, 1)
+    finally:
+        two.world.redis.start()
+
+
+def of_two_versions(two: Two) -> str:
+    api = two.one
+    stream = api.create_stream()
+    api.wait_learned(stream, api.push_digits(stream, 0), api.push_digits(stream, 60))
+    return stream
 
 
 def champion(api: Api, stream: str) -> int:

@@ -117,6 +117,7 @@ def test_this_release_works_on_the_schema_before_and_the_migration_needs_no_rest
     check_no_bytes_are_missing(world)
 
 
+@pytest.mark.slow
 def test_the_release_before_works_on_this_schema_alone_and_beside_this_release(
     world: Generations, release_before: Path
 ) -> None:

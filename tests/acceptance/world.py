@@ -92,8 +92,9 @@ class World:
         self.children.append(child)
         return child
 
-    def api(self, *, failpoint: str | None = None) -> Api:
-        self.apis.append(Api(self, failpoint))
+    def api(self, *, failpoint: str | None = None, **more: str) -> Api:
+        """Start an API, and wait until it is ready; `more` are settings of its own."""
+        self.apis.append(Api(self, failpoint, **more))
         return self.apis[-1]
 
     def admit(self, *, failpoint: str | None = None) -> Child:
@@ -130,11 +131,12 @@ class World:
 class Api:
     """One API process and a client to it."""
 
-    def __init__(self, world: World, failpoint: str | None) -> None:
+    def __init__(self, world: World, failpoint: str | None, **more: str) -> None:
         self.world = world
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.child = world.start("api", "service", failpoint=failpoint, LURE_PORT=str(self.port))
+        more |= {"LURE_PORT": str(self.port)}
+        self.child = world.start("api", "service", failpoint=failpoint, **more)
         self.client = Client(self.url, retries=0)
         self.http = httpx.Client(base_url=self.url, timeout=30)
         wait_for(self.ready, "the API to be ready", world)
