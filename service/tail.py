@@ -2,6 +2,7 @@
 
 A client is a cursor. Behind the tail's floor it is served from the database, page by page; beyond
 it from memory. Ids become visible in their order (`store.events`), so a cursor never skips one.
+While nobody listens nothing is read: one promotion makes many events.
 """
 
 from __future__ import annotations
@@ -95,6 +96,10 @@ class Tail:
 
     async def look(self) -> None:
         """Take in what became visible, and wake the clients."""
+        if not self.listeners:
+            self._floor = None
+            self._held.clear()
+            return
         if self._floor is None:
             self._floor = self._last = await self._threads.run(self._newest)
             self._wake()
@@ -107,27 +112,32 @@ class Tail:
             if len(fresh) < _PAGE:
                 break
 
+    async def now(self) -> int:
+        """The cursor of a client who has a place and wants nothing of before.
+
+        Raises:
+            DatabaseAway: It is the first one, and what was last is not known.
+        """
+        return await self.readers.run(self._newest) if self._floor is None else self._last
+
     async def follow(
-        self, topic: Topic, cursor: int | None, *, once: bool = False
+        self, topic: Topic, cursor: int, *, once: bool = False
     ) -> AsyncIterator[Sequence[Event]]:
-        """Pages of the topic's events behind `cursor` (None: from now on), until closed.
+        """Pages of the topic's events behind `cursor`, until closed.
 
         The database may go and come back meanwhile: the stream goes on where it was. With `once`
         it ends when it has given what is there; it then asks the database, not its memory.
         """
         while not self._closed.is_set():
             moved = self._moved  # taken before the look: what comes during it is not slept over
-            if cursor is None and self._floor is not None:
-                cursor = self._last
-            if cursor is not None:
-                before = cursor
-                page, cursor = await self._behind(topic, cursor, in_memory=not once)
-                if page:
-                    yield page
-                if page or cursor != before:
-                    continue
-                if once:
-                    return
+            before = cursor
+            page, cursor = await self._behind(topic, cursor, in_memory=not once)
+            if page:
+                yield page
+            if page or cursor != before:
+                continue
+            if once:
+                return
             await moved.wait()
 
     async def _behind(

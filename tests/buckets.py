@@ -14,6 +14,7 @@ from lure.processes import Child, Spec
 from lure.waiting import until
 from store.settings import StoreSettings
 from tests.ports import free_port
+from tests.relay import Relay
 
 _numbers = itertools.count(1)
 KEY = {"access_key_id": "lure", "secret_access_key": "not a secret"}
@@ -51,6 +52,10 @@ class S3:
             "s3_access_key_id": KEY["access_key_id"],
             "s3_secret_access_key": KEY["secret_access_key"],
         }
+
+    def reached_by(self, relay: Relay, settings: StoreSettings, cache: Path) -> StoreSettings:
+        """Settings of the same, in a new bucket that is reached by way of a relay."""
+        return settings.model_copy(update=self.settings(cache) | {"s3_endpoint": relay.url})
 
     def store(self, settings: StoreSettings) -> S3Store:
         """What lies below the settings' prefix, for a look past our own code."""

@@ -19,6 +19,7 @@ from store.engine import Database
 from store.models import Base
 from store.settings import StoreSettings
 from tests.buckets import S3
+from tests.relay import Relay
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -55,6 +56,14 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     endpoint = S3(tmp_path_factory.mktemp("s3")).start()
     yield endpoint
     endpoint.stop()
+
+
+@pytest.fixture
+def relay(s3: S3) -> Iterator[Relay]:
+    """The way to that endpoint, which a test may cut."""
+    relay = Relay(s3.port)
+    yield relay
+    relay.down()
 
 
 def settings_for(servers: Servers, blobs: Path) -> StoreSettings:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from store import aliases, chunks, classes, cycles, streams, versions
 from store.engine import Database
 from store.models import Blob, Chunk, Stream, Version
-from store.states import VersionState
+from store.states import Stage, VersionState
 
 POLICIES: dict[str, Any] = {
     "trigger": {"max_chunks": 1},
@@ -68,6 +68,18 @@ def admit_chunk(
         )
         chunks.admit(session, locked, row, file_digest=file_digest, report=report)
     return row
+
+
+def fail_a_cycle(database: Database, stream: Stream, content: str = "a") -> None:
+    """A chunk whose cycle gave up while it loaded."""
+    admit_chunk(database, stream, create_chunk(database, stream, content))
+    with database.begin() as session:
+        claim = cycles.claim_next(session, stream.id, worker="test", stale_s=10)
+        assert claim is not None
+        cycles.enter(session, stream, claim, Stage.LOAD)
+    with database.begin() as session:
+        locked = streams.lock(session, stream.id)
+        cycles.fail(session, locked, cycles.fenced(session, claim), "planted")
 
 
 def create_version(

@@ -33,7 +33,7 @@ LastId = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=2**63 - 1)
 AskedId = Annotated[int | None, Query(ge=0, le=2**63 - 1, description="As the header, for links")]
 
 
-async def _begin(header: LastId = None, last_event_id: AskedId = None) -> int | None:
+async def _asked(header: LastId = None, last_event_id: AskedId = None) -> int | None:
     """The id behind which to begin: the header's is newer when a browser comes back."""
     return last_event_id if header is None else header
 
@@ -43,8 +43,16 @@ async def _tail(watch: WatchDep, principal: PrincipalDep) -> AsyncIterator[Tail]
         yield watch.tail
 
 
-Begin = Annotated[int | None, Depends(_begin)]
+Asked = Annotated[int | None, Depends(_asked)]
 TailDep = Annotated[Tail, Depends(_tail)]
+
+
+async def _begin(asked: Asked, tail: TailDep) -> int:
+    """The id behind which to begin, found before the stream is seen to be open."""
+    return await tail.now() if asked is None else asked
+
+
+Begin = Annotated[int, Depends(_begin)]
 
 
 @dataclass(frozen=True)
@@ -101,11 +109,11 @@ async def stream_events(
     summary="What happens in a cycle",
 )
 async def cycle_events(
-    tail: TailDep, begin: Begin, of: Annotated[_Cycle, Depends(_of_cycle)]
+    tail: TailDep, asked: Asked, of: Annotated[_Cycle, Depends(_of_cycle)]
 ) -> AsyncIterator[ServerSentEvent]:
     """A cycle's events from its beginning, until it has finished."""
     yield ServerSentEvent(retry=_RETRY_MS, comment="events")
-    async for page in tail.follow(of.topic, begin or 0, once=of.is_over):
+    async for page in tail.follow(of.topic, asked or 0, once=of.is_over):
         for event in page:
             yield _shown(event)
         # what was committed together with the end is in the same page

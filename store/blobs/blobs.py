@@ -58,7 +58,8 @@ class Blobs:
         Raises:
             DatabaseAway, BlobsAway: Do it again.
         """
-        return belonging.adopt(self._database, self._place)
+        self._is_settled = belonging.adopt(self._database, self._place)
+        return self._is_settled
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from store import chunks, streams
+from store.blobs import Blobs
 from store.bus import Bell
 from store.engine import Database
 from tests.conftest import Servers, empty, settings_for
@@ -63,6 +64,7 @@ def plane(
         settings, max_upload_bytes=160 << 20, upload_idle_s=1.0, max_json_bytes=100_000
     )
     with running(small) as api:
+        Blobs.of(settings, database).adopt()  # factories write rows without bytes
         yield Plane(api.client, api.url, database, Path(settings.blobs), settings.redis_client_url)
     database.close()
     bell.close()

@@ -75,11 +75,27 @@ def test_what_happens_is_heard_as_it_happens_with_rising_ids(
 
 
 def test_without_an_id_it_begins_at_now(api: Running, database: Database) -> None:
-    note(database, "before", 3)
-    until(lambda: api.app.state.watch.tail._last == last_id(database))
-    with listening(api) as heard:
-        note(database, "after")
-        assert next(heard).name == "after"
+    for _ in range(2):  # as the first who listens, and after nobody did for a while
+        note(database, "before", 3)
+        with listening(api) as first, listening(api) as second:
+            note(database, "after")
+            assert [next(heard).name for heard in (first, second)] == ["after", "after"]
+        until(lambda: api.app.state.watch.tail.listeners == 0)
+
+
+def test_while_nobody_listens_no_event_is_read(
+    api: Running, database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def after(*_: object, **__: object) -> list[object]:
+        read.append(1)
+        return []
+
+    monkeypatch.setattr(events, "after", after)
+    learned(database, blobs, digits_stream(database), architecture="mlp")
+    until(lambda: "digits" in api.app.state.watch.slots.champions())
+    assert read == []
 
 
 @pytest.mark.parametrize("how", ["header", "query", "both"])
@@ -102,11 +118,11 @@ def test_a_client_far_behind_gets_every_event_once_and_in_order(
 ) -> None:
     monkeypatch.setattr(tail, "_HELD", 20)
     monkeypatch.setattr(tail, "_PAGE", 7)
-    with database.begin() as session:
-        for number in range(100):
-            events.note(session, "many", number=number)
-    until(lambda: api.app.state.watch.tail._last == last_id(database))
-    with listening(api, headers={"Last-Event-ID": "0"}) as heard:
+    with listening(api), listening(api, headers={"Last-Event-ID": "0"}) as heard:
+        with database.begin() as session:
+            for number in range(100):
+                events.note(session, "many", number=number)
+        until(lambda: api.app.state.watch.tail._last == last_id(database))
         assert [event.data["number"] for event in take(heard, 100)] == list(range(100))
         note(database, "live")
         assert next(heard).name == "live"

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text, update
 
 from service.counters import Counters
-from store import cycles, figures, replicas, streams, workers
+from store import cycles, figures, replicas, workers
 from store.blobs import Blobs
 from store.engine import Database
 from store.models import Chunk, Feedback, Stream
@@ -16,7 +16,7 @@ from store.settings import StoreSettings
 from store.states import Stage
 from tests.conftest import Servers
 from tests.digits import images, png
-from tests.factories import admit_chunk, create_chunk, create_stream, create_version
+from tests.factories import admit_chunk, create_chunk, create_stream, create_version, fail_a_cycle
 from tests.service.serving import (
     Running,
     digits_stream,
@@ -134,14 +134,7 @@ def test_what_cycles_took_is_there_from_the_beginning_with_zero(
 ) -> None:
     ends = {"stream": stream.name, "state": "failed"}
     assert scrape(api)[key("lure_cycle_seconds_count", **ends)] == 0
-    admit_chunk(database, stream, create_chunk(database, stream))
-    with database.begin() as session:
-        claim = cycles.claim_next(session, stream.id, worker="test", stale_s=10)
-        assert claim is not None
-        cycles.enter(session, stream, claim, Stage.LOAD)
-    with database.begin() as session:
-        locked = streams.lock(session, stream.id)
-        cycles.fail(session, locked, cycles.fenced(session, claim), "planted")
+    fail_a_cycle(database, stream)
     found = scrape(api)
     assert found[key("lure_cycle_seconds_count", **ends)] == 1
     assert found[key("lure_stage_seconds_count", stream=stream.name, stage="load")] == 1

@@ -28,16 +28,8 @@ WEIGHTS = "/v1/streams/digits/versions/1/artifacts/safetensors"
 
 
 @pytest.fixture
-def relay(s3: S3) -> Iterator[Relay]:
-    relay = Relay(s3.port)
-    yield relay
-    relay.down()
-
-
-@pytest.fixture
 def settings(servers: Servers, s3: S3, relay: Relay, tmp_path: Path) -> StoreSettings:
-    there = s3.settings(tmp_path / "cache") | {"s3_endpoint": relay.url}
-    return settings_for(servers, tmp_path / "unused").model_copy(update=there)
+    return s3.reached_by(relay, settings_for(servers, tmp_path / "unused"), tmp_path / "cache")
 
 
 @pytest.fixture

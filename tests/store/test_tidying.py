@@ -40,7 +40,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(settings: StoreSettings, database: Database, caplog: pytest.LogCaptureFixture) -> Desk:
+def desk(
+    settings: StoreSettings, database: Database, blobs: Blobs, caplog: pytest.LogCaptureFixture
+) -> Desk:
+    assert blobs.adopt()  # factories store no bytes
     caplog.set_level(logging.INFO)
     return Desk(settings, database)
 
@@ -118,7 +121,7 @@ def test_lost_bytes_are_told_in_words_and_as_json(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    create_version(database, create_stream(database))  # factories store no bytes
+    create_version(database, create_stream(database))
     assert desk("fsck") == 1
     assert "weights of digits/1" in caplog.text
     assert "bring the bytes back with --from" in caplog.text
@@ -144,7 +147,7 @@ def test_what_was_found_before_a_break_is_told(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    create_version(database, create_stream(database))  # factories store no bytes
+    create_version(database, create_stream(database))
     really, looked_at = Blobs.check, []
 
     def check(blobs: Blobs, digest: str) -> None:

@@ -6,20 +6,8 @@ import pytest
 
 from store import cycles, replicas, schema, streams, totals
 from store.engine import Database
-from store.models import StageTotal, Stream
-from store.states import Stage
-from tests.factories import admit_chunk, create_chunk, create_stream, create_version
-
-
-def fail_a_cycle(database: Database, stream: Stream, content: str) -> None:
-    admit_chunk(database, stream, create_chunk(database, stream, content))
-    with database.begin() as session:
-        claim = cycles.claim_next(session, stream.id, worker="test", stale_s=10)
-        assert claim is not None
-        cycles.enter(session, stream, claim, Stage.LOAD)
-    with database.begin() as session:
-        locked = streams.lock(session, stream.id)
-        cycles.fail(session, locked, cycles.fenced(session, claim), "planted")
+from store.models import StageTotal
+from tests.factories import admit_chunk, create_chunk, create_stream, create_version, fail_a_cycle
 
 
 def sums(database: Database) -> dict[str, totals.Total]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -26,16 +25,8 @@ from worker.ranks.launch import _linked
 
 
 @pytest.fixture
-def relay(s3: S3) -> Iterator[Relay]:
-    relay = Relay(s3.port)
-    yield relay
-    relay.down()
-
-
-@pytest.fixture
 def settings(servers: Servers, s3: S3, relay: Relay, tmp_path: Path) -> StoreSettings:
-    there = s3.settings(tmp_path / "cache") | {"s3_endpoint": relay.url}
-    return settings_for(servers, tmp_path / "unused").model_copy(update=there)
+    return s3.reached_by(relay, settings_for(servers, tmp_path / "unused"), tmp_path / "cache")
 
 
 def test_chunks_are_admitted_and_learned_out_of_a_bucket(bench: Bench) -> None:
