@@ -49,6 +49,7 @@ class DeadlineRoute(GuardedRoute):
                 if not client.patience.expired():
                     raise
                 counters.refused("late")
+                client.forget()  # whoever leaves now is told nothing
                 work.cancel()
                 await asyncio.sleep(0)  # it leaves its queue before its client hears of it
                 raise TooLate(f"there was no answer within {client.patience_s:g} s") from error

@@ -66,7 +66,7 @@ class Processes:
             if place.due_at is None and place.child.poll() is not None:
                 self._mourn(place, now)
             if place.due_at is not None and place.due_at <= now:
-                place.child, place.started_at, place.due_at = self._start(place.number), now, None
+                self._start_again(place, now)
 
     def _place(self, number: int) -> _Place:
         return _Place(number, self._start(number), time.monotonic())
@@ -76,9 +76,16 @@ class Processes:
         return subprocess.Popen(  # noqa: S603  (our own interpreter, our own words)
             [sys.executable, "-m", "service.replica", str(descriptor)],
             env=os.environ | {FOLDER: self._folder.name, PLACE: str(number)},
-            pass_fds=[descriptor],
+            pass_fds=[descriptor, self._folder.owned],
             stdin=subprocess.PIPE,  # it ends when this pipe does, however this process ended
         )
+
+    def _start_again(self, place: _Place, now: float) -> None:
+        try:
+            place.child, place.started_at, place.due_at = self._start(place.number), now, None
+        except OSError as error:  # for want of memory, say: the others go on, and it comes later
+            place.due_at = now + _DELAYS_S[-1]
+            log.error("a process cannot be started", error=str(error))
 
     def _mourn(self, place: _Place, now: float) -> None:
         lived_s = now - place.started_at

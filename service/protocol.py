@@ -1,14 +1,17 @@
-"""uvicorn's HTTP/1.1, with bounds on what comes before a request is one.
+"""uvicorn's HTTP/1.1, with bounds on what comes before a request is one, and after its answer.
 
 uvicorn itself bounds neither a request's line and headers, nor the time that they take, nor how
 many connections wait for it: each of these costs memory or a descriptor before anybody was asked
-for a key. What is beyond them is told with a problem, and the connection closes.
+for a key. What is beyond them is told with a problem, and the connection closes. Nor does it bound
+how long an answer may lie unread: then the kernel cuts the connection, where it is Linux.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import sys
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -22,17 +25,19 @@ _S = HTTPStatus
 
 @dataclass(frozen=True)
 class Bounds:
-    """Of what comes before a request.
+    """Of what comes before a request, and after it.
 
     Attributes:
         connections: Open at once, in this process.
         head_bytes: A request's line and headers.
         head_s: Until all of them are there.
+        unread_s: In which a client takes nothing of what was sent to it.
     """
 
     connections: int
     head_bytes: int
     head_s: float
+    unread_s: float
 
 
 class _TooLarge(Exception):
@@ -46,6 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        _bound_unread(transport, self.bounds.unread_s)
         self._parsed_bytes = self._raw_bytes = 0  # of a head that is not complete
         self._is_in_head = self._is_too_large = False
         self._patience: asyncio.TimerHandle | None = None
@@ -164,7 +170,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
+def _bound_unread(transport: asyncio.Transport, seconds: float) -> None:
+    """The kernel sees what is taken of its buffers; the time counts while nothing is."""
+    if sys.platform == "linux":
+        taken = transport.get_extra_info("socket")
+        taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+
+
 def bounded(settings: ServiceSettings) -> type[BoundedProtocol]:
     """The protocol with the settings' bounds, as uvicorn's `http` takes it."""
-    bounds = Bounds(settings.max_connections, settings.max_head_bytes, settings.head_timeout_s)
+    bounds = Bounds(
+        connections=settings.max_connections,
+        head_bytes=settings.max_head_bytes,
+        head_s=settings.head_timeout_s,
+        unread_s=settings.unread_timeout_s,
+    )
     return type("_Bounded", (BoundedProtocol,), {"bounds": bounds})

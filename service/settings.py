@@ -34,6 +34,9 @@ class ServiceSettings(StoreSettings):
     max_connections: int = Field(1000, gt=0, description="Open connections of each process")
     max_head_bytes: int = Field(32 << 10, gt=0, description="Bytes of a request's line and headers")
     head_timeout_s: float = Field(10.0, gt=0, description="Longest time for these to come")
+    unread_timeout_s: float = Field(
+        30.0, gt=0, description="Longest time in which a client takes nothing of its answer"
+    )
     trusted_proxies: str = Field(
         "",
         description="Addresses or networks of proxies, comma-separated, whose X-Forwarded-For and"

@@ -26,6 +26,7 @@ OF_A_KEY = 50  # of these: one key leaves room for others
 _HELD = 2000
 _PAGE = 200
 _READERS = 4  # clients that catch up from the database at once
+_PATIENCE_S = 2.0  # in which a client is told that its stream is open
 
 
 @dataclass(frozen=True)
@@ -112,32 +113,38 @@ class Tail:
             if len(fresh) < _PAGE:
                 break
 
-    async def now(self) -> int:
+    async def now(self) -> int | None:
         """The cursor of a client who has a place and wants nothing of before.
 
-        Raises:
-            DatabaseAway: It is the first one, and what was last is not known.
+        None while the database is away and nobody else listens: to be known when it is back.
         """
-        return await self.readers.run(self._newest) if self._floor is None else self._last
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await self.readers.run(self._newest)
+        except (DatabaseAway, TimeoutError):
+            return None if self._floor is None else self._last
 
     async def follow(
-        self, topic: Topic, cursor: int, *, once: bool = False
+        self, topic: Topic, cursor: int | None, *, once: bool = False
     ) -> AsyncIterator[Sequence[Event]]:
-        """Pages of the topic's events behind `cursor`, until closed.
+        """Pages of the topic's events behind `cursor`, of which `now` tells, until closed.
 
         The database may go and come back meanwhile: the stream goes on where it was. With `once`
         it ends when it has given what is there; it then asks the database, not its memory.
         """
         while not self._closed.is_set():
             moved = self._moved  # taken before the look: what comes during it is not slept over
-            before = cursor
-            page, cursor = await self._behind(topic, cursor, in_memory=not once)
-            if page:
-                yield page
-            if page or cursor != before:
-                continue
-            if once:
-                return
+            if cursor is None and self._floor is not None:
+                cursor = self._floor
+            if cursor is not None:
+                before = cursor
+                page, cursor = await self._behind(topic, cursor, in_memory=not once)
+                if page:
+                    yield page
+                if page or cursor != before:
+                    continue
+                if once:
+                    return
             await moved.wait()
 
     async def _behind(

@@ -213,7 +213,7 @@ def _rest_s(asked: str) -> float:
         return min(float(asked), _LONGEST_REST_S)
     try:
         at = parsedate_to_datetime(asked)
-    except ValueError:
+    except (ValueError, OverflowError):  # of a year that is none
         return 0.0
     if at.tzinfo is None:  # "-0000": UTC, of no place
         at = at.replace(tzinfo=UTC)

@@ -27,6 +27,7 @@ from store import (
     workers,
 )
 from store.engine import Session
+from store.errors import Away
 from store.models import Stream, WorkerLease
 from store.schema import has
 from worker import feedback
@@ -86,7 +87,10 @@ def collect(context: Context) -> None:
         answers.forget_old(session)
         traces.forget_old(session)
         audit.forget_old(session, days=context.settings.audit_days)
-    _forget_progress(context)
+    try:
+        _forget_progress(context)
+    except Away as error:  # what is left is for the next time; the bytes do not wait for it
+        log.warning("old progress is not forgotten now: %s", error)
     is_held_back = garbage.is_held_back(context.database)
     deleted = garbage.collect(context.database, context.blobs, limit_s=_COLLECT_S)
     if is_held_back:

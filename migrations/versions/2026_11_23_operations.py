@@ -116,6 +116,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_traces")),
     )
     op.create_index("ix_traces_at", "traces", ["at"], unique=False)
+    op.create_index(
+        "ix_events_progress",
+        "events",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("name = 'cycle.progress'"),
+    )
     op.create_table(
         "store_identity",
         sa.Column("is_one", sa.Boolean(), server_default=sa.true(), nullable=False),
@@ -127,6 +134,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.drop_index("ix_events_progress", table_name="events")
     tables = ("traces", "webhooks", "stage_totals", "workers", "audit", "api_keys")
     for table in ("store_identity", *tables):
         op.drop_table(table)

@@ -47,12 +47,12 @@ Asked = Annotated[int | None, Depends(_asked)]
 TailDep = Annotated[Tail, Depends(_tail)]
 
 
-async def _begin(asked: Asked, tail: TailDep) -> int:
+async def _begin(asked: Asked, tail: TailDep) -> int | None:
     """The id behind which to begin, found before the stream is seen to be open."""
     return await tail.now() if asked is None else asked
 
 
-Begin = Annotated[int, Depends(_begin)]
+Begin = Annotated[int | None, Depends(_begin)]
 
 
 @dataclass(frozen=True)

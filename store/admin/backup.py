@@ -64,8 +64,6 @@ def _restore(store: Store, wanted: Namespace) -> int:
         made = restorer.restore(wanted.source, wanted.backup)
         if not wanted.keep_revision:
             migrate("head")
-        if wanted.take_place:  # again: an older schema does not know whose it is
-            blobs.adopt()
     except (StoreError, OSError) as error:
         log.error("%s is not restored: %s", wanted.source, error)
         return 1

@@ -6,7 +6,7 @@ One folder a reader, because in containers each is a volume of its own:
     redis/redis.conf     Redis's password, as its own configuration says it
     workers/lure_…       settings of `admit`, `learn`, `beat` and `migrate` (`LURE_SECRETS_DIR`)
     api/lure_…           the API's, and the first administrator's key, which nobody else has
-    prometheus/key       what Prometheus shows at `/metrics`: it may read, and the API knows it
+    prometheus/key       what Prometheus shows; it opens `/metrics` alone, and the API knows it
     grafana/password     of Grafana's user `admin`
     s3/credentials       of the S3-compatible store, where the stack has one (`--s3`)
 

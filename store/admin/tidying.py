@@ -52,14 +52,12 @@ def _delete(store: Store, blobs: Blobs) -> int:
 
 def _adopt(store: Store, _: Namespace) -> int:
     try:
-        is_done = Blobs.of(store.settings, store.database).adopt()
+        Blobs.of(store.settings, store.database).adopt()
     except (StoreError, OSError) as error:
         log.error("%s", error)
         return 1
-    if not is_done:
-        log.error("the schema is older; first run the migration: python -m store.admin migrate")
-        return 1
-    log.info("%s is this database's; any other that had it is refused there", store.settings.blobs)
+    log.info("%s is this database's alone", store.settings.blobs)
+    log.warning("processes of another database that had it must be stopped, if there are any")
     return 0
 
 

@@ -2,7 +2,8 @@
 
 What no row of one database names is garbage to it, so two on one place would delete each other's
 bytes; and an empty folder where a disk should be mounted would take what nobody finds again. Both
-look at the marks before they put or delete anything. Reading needs none: digests tell.
+look at the marks before they put or delete anything. Reading needs none: digests tell. A schema of
+before has no id: it marks nothing, and goes on where nothing is marked.
 """
 
 from __future__ import annotations
@@ -25,24 +26,26 @@ REMEDY = (
 
 
 def settle(database: Database, place: Place) -> None:
-    """Mark a new place; a database of the release before has no id, and marks none.
+    """Mark a new place.
+
+    A mark is never taken back here: of two databases that mark a place at once, the one that looks
+    later sees both, so no two can have seen themselves alone.
 
     Raises:
         WrongPlace: It is not this database's, or cannot be.
         DatabaseAway, BlobsAway: It cannot be told.
     """
     own = _made_id(database)
-    if own is None or place.marks() == {own}:
+    marks = place.marks()
+    if marks == {own}:
         return
     words = fault(database, place)
-    if place.marks() == {own}:  # another process was quicker
-        return
-    if words is not None:
+    if words is not None and place.marks() != {own}:  # another process may have been quicker
         raise WrongPlace(f"{words}: {REMEDY}")
-    place.mark(own)
-    if others := place.marks() - {own}:  # the other leaves it too, and both try again
-        place.unmark(own)
-        raise WrongPlace(f"another database ({_told(others)}) takes the blobs' place just now")
+    if own is not None:
+        place.mark(own)
+        if others := place.marks() - {own}:
+            raise WrongPlace(f"{_of_others(others)}: {REMEDY}")
 
 
 def fault(database: Database, place: Place) -> str | None:
@@ -52,13 +55,11 @@ def fault(database: Database, place: Place) -> str | None:
         DatabaseAway, BlobsAway: It cannot be told.
     """
     with database.begin() as session:
-        if not has(session, StoreIdentity):
-            return None
-        own = session.scalar(select(StoreIdentity.id))
+        own = session.scalar(select(StoreIdentity.id)) if has(session, StoreIdentity) else None
         has_rows = bool(session.scalar(select(exists(select(Blob.digest)))))
     marks = place.marks()
     if others := marks - {own}:
-        return f"the blobs' place is of another database ({_told(others)})"
+        return _of_others(others)
     if marks:
         return None
     has_bytes = next(iter(place.stored()), None) is not None
@@ -69,23 +70,23 @@ def fault(database: Database, place: Place) -> str | None:
     return None
 
 
-def adopt(database: Database, place: Place) -> bool:
-    """Make a place this database's, and no other's; False if its schema is too old for that.
+def adopt(database: Database, place: Place) -> None:
+    """Make a place this database's, and no other's.
+
+    Processes of the other that put bytes there before go on doing so; they must be stopped.
 
     Raises:
         DatabaseAway, BlobsAway: Do it again.
     """
     own = _made_id(database)
-    if own is None:
-        return False
-    place.mark(own)
+    if own is not None:
+        place.mark(own)
     for other in place.marks() - {own}:
         place.unmark(other)
-    return True
 
 
 def _made_id(database: Database) -> str | None:
-    """The database's own, made when it is first asked for."""
+    """The database's own, made when it is first asked for; None: its schema knows of none."""
     with database.begin() as session:
         if not has(session, StoreIdentity):
             return None
@@ -97,5 +98,5 @@ def _made_id(database: Database) -> str | None:
         return found
 
 
-def _told(marks: set[str]) -> str:
-    return ", ".join(sorted(marks))
+def _of_others(marks: set[str]) -> str:
+    return f"the blobs' place is of another database ({', '.join(sorted(marks))})"

@@ -52,14 +52,14 @@ class Blobs:
         """How many threads a collector gains from."""
         return self._place.deletes_at_once
 
-    def adopt(self) -> bool:
-        """Make the place this database's, whose ever it was; False: the schema is too old.
+    def adopt(self) -> None:
+        """Make the place this database's, whose ever it was.
 
         Raises:
             DatabaseAway, BlobsAway: Do it again.
         """
-        self._is_settled = belonging.adopt(self._database, self._place)
-        return self._is_settled
+        belonging.adopt(self._database, self._place)
+        self._is_settled = True
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -154,7 +154,7 @@ class Blobs:
         Raises:
             WrongPlace: It is not this database's.
         """
-        self._settle()
+        self._settle(anew=True)
         return self._place.stored()
 
     def discard(self, digest: str) -> set[str]:
@@ -183,16 +183,16 @@ class Blobs:
         Raises:
             WrongPlace: It is not this database's.
         """
-        self._settle()
+        self._settle(anew=True)
         return self._place.discarded()
 
     def incoming(self) -> Iterator[Path]:
         """The scratch files, those of dead processes among them."""
         return self._place.incoming()
 
-    def _settle(self) -> None:
-        """Once, before the first bytes are put or deleted: whether this is the place for them."""
-        if not self._is_settled:
+    def _settle(self, *, anew: bool = False) -> None:
+        """Whether this is the place: before the first bytes are put, and before each collection."""
+        if anew or not self._is_settled:
             belonging.settle(self._database, self._place)
             self._is_settled = True
 

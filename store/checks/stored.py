@@ -13,6 +13,7 @@ from pathlib import Path
 from store.blobs import belonging
 from store.blobs.asking import untold
 from store.blobs.opening import place_of
+from store.blobs.place import FOLDER, MARKS
 from store.checks.finding import Finding, State, failure, ok, skipped
 from store.checks.machine import space
 from store.engine import Database
@@ -35,21 +36,24 @@ def examine(settings: StoreSettings) -> list[Finding]:
     name = "cache" if in_bucket else "blobs"
     if not root.is_dir():
         remedy = f"mkdir {root}, for the user that the processes run as; or correct LURE_BLOBS"
-        others = (f"disk, {name}", _ROUND_TRIP, _OWNER)
+        others = (f"disk, {name}", _OWNER, _ROUND_TRIP)
         gone = [skipped(other, "there is no folder") for other in others]
         return [failure(name, f"{root} is no folder", remedy), *gone]
     permission = _permission(name, root)
     room = space(f"disk, {name}", root, few=10 * _GIB, least=_GIB // 2)
     if permission.state is State.FAILURE:
         closed = f"nothing can be written to {root}"
-        return [permission, room, skipped(_ROUND_TRIP, closed), skipped(_OWNER, closed)]
-    return [permission, room, _round_trip(settings), _owner(settings)]
+        return [permission, room, skipped(_OWNER, closed), skipped(_ROUND_TRIP, closed)]
+    owner = _owner(settings)
+    if owner.state is State.FAILURE:
+        return [permission, room, owner, skipped(_ROUND_TRIP, "nothing is written there")]
+    return [permission, room, owner, _round_trip(settings)]
 
 
 def _permission(name: str, root: Path) -> Finding:
     closed = [
         str(path)
-        for path in (root, *(root / inner for inner in ("incoming", "sha256", "trash")))
+        for path in (root, *(root / inner for inner in ("incoming", FOLDER, MARKS, "trash")))
         if path.exists() and not os.access(path, os.R_OK | os.W_OK | os.X_OK)
     ]
     if closed:
@@ -86,7 +90,7 @@ def _owner(settings: StoreSettings) -> Finding:
     database = Database(settings)
     try:
         words = belonging.fault(database, place_of(settings, untold))
-    except Away as error:
+    except (Away, OSError) as error:
         return skipped(_OWNER, str(error))
     finally:
         database.close()

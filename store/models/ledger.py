@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, true
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.models.base import Base, Json, now
@@ -14,7 +14,10 @@ class Event(Base):
     """What happened, in the order in which it became visible."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_stream_id_id", "stream_id", "id"),)
+    __table_args__ = (
+        Index("ix_events_stream_id_id", "stream_id", "id"),
+        Index("ix_events_progress", "id", postgresql_where=text("name = 'cycle.progress'")),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     name: Mapped[str]

@@ -297,7 +297,12 @@ def nobody_listens(service: Service) -> Iterator[dict[str, str]]:
 Plant = Callable[[Service], AbstractContextManager[dict[str, str]]]
 PLANTED: dict[Plant, tuple[str, ...]] = {
     redis_killed: ("LureRedisAway",),
-    postgres_killed: ("LureDatabaseAway", "LureErrorRate", "LureApiNotReady"),
+    postgres_killed: (
+        "LureDatabaseAway",
+        "LureErrorRate",
+        "LureApiNotReady",
+        "LureFiguresMissing",
+    ),
     beat_killed: ("LureNotSwept", "LureGarbageNotCollected"),
     learner_stopped_in_a_cycle: (
         "LureNoWorker",
@@ -307,7 +312,12 @@ PLANTED: dict[Plant, tuple[str, ...]] = {
         "LureChunkWaits",
     ),
     champion_ruined: ("LureModelsNotLoading", "LureSwapLag", "LureCyclesFailing"),
-    api_overrun_and_killed: ("LurePredictionsRefused", "LureQuotaUsedUp", "LureApiDown"),
+    api_overrun_and_killed: (
+        "LurePredictionsRefused",
+        "LureQuotaUsedUp",
+        "LureApiDown",
+        "LureReplicaLost",
+    ),
     slow_client: ("LurePredictionsSlow",),
     bad_chunks: ("LureChunksRejected",),
     worse_candidate: ("LureGateRefuses",),

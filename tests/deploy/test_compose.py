@@ -114,6 +114,15 @@ def test_a_cycle_has_the_time_to_save_itself() -> None:
     assert services()["learn"]["stop_grace_period"] == "${LURE_LEARN_STOP:-120s}"
 
 
+def test_open_requests_have_the_time_to_end() -> None:
+    from_env = reading.example()
+
+    assert float(from_env["LURE_API_STOP"].removesuffix("s")) >= 10 + float(
+        from_env["LURE_SHUTDOWN_S"]
+    )
+    assert services()["api"]["stop_grace_period"] == "${LURE_API_STOP:-30s}"
+
+
 @pytest.mark.parametrize("path", reading.COMPOSE, ids=lambda path: path.name)
 def test_no_secret_is_written_down(path: Any) -> None:
     """No password in a URL, and none in a variable: those that there are name files."""
@@ -165,14 +174,22 @@ def test_every_variable_has_one_default() -> None:
 
 
 def test_the_servers_are_in_a_network_of_their_own() -> None:
-    assert reading.compose()["networks"]["data"] == {"internal": True}
+    for network in ("back", "data"):
+        assert reading.compose()["networks"][network] == {"internal": True}
     for name in SERVERS:
-        assert services()[name]["networks"] == ["data"]
+        assert services()[name]["networks"] == ["back", "data"]
     for name in OBSERVERS:
         assert "networks" not in services()[name]  # the default one, where only the API is
     assert services()["api"]["networks"] == ["data", "default"]
     for name in ("migrate", "admit", "learn", "beat"):
-        assert services()[name]["networks"] == ["data", "work"]
+        assert services()[name]["networks"] == ["back", "work"]
+
+
+def test_the_api_and_the_workers_share_no_network() -> None:
+    """While a cycle runs in several ranks, they listen for each other without a password."""
+    of_api = set(services()["api"]["networks"])
+    for name in ("admit", "learn", "beat"):
+        assert of_api.isdisjoint(services()[name]["networks"])
 
 
 def test_redis_refuses_what_it_has_no_room_for() -> None:

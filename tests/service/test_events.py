@@ -213,13 +213,35 @@ def test_a_database_that_goes_and_comes_back_does_not_break_the_stream(
         servers.postgres.kill()
         try:
             until(lambda: "database" in api.app.state.watch.degraded)
-            with listening(api, headers={"Last-Event-ID": "1"}) as behind:
+            with (
+                listening(api, headers={"Last-Event-ID": "1"}) as behind,
+                listening(api) as new,
+            ):
                 servers.postgres.start()
                 assert next(behind).name == "early"
+                note(database, "while both listen")
+                assert next(new).name == "while both listen"
         finally:
             servers.postgres.start()
         note(database, "after")
-        assert next(heard).name == "after"
+        assert take(heard, 2)[-1].name == "after"
+
+
+def test_who_listens_first_while_the_database_is_away_hears_from_its_return_on(
+    api: Running, database: Database, servers: Servers
+) -> None:
+    note(database, "before", 3)
+    database.close()
+    servers.postgres.kill()
+    try:
+        until(lambda: "database" in api.app.state.watch.degraded)
+        with listening(api) as heard:
+            servers.postgres.start()
+            until(lambda: api.app.state.watch.tail._floor is not None)
+            note(database, "after")
+            assert next(heard).name == "after"
+    finally:
+        servers.postgres.start()
 
 
 def test_a_silent_stream_gives_heartbeats(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:

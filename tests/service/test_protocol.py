@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,11 +23,14 @@ from tests.service.serving import process, service_settings, until
 ASK = b"GET / HTTP/1.1\r\nhost: test\r\n"
 
 
+LARGE = 30 << 20  # bytes: more than the kernel buffers
+
+
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers with the length of the path."""
+    """Answers with the length of the path, or at length."""
     if scope["type"] != "http":
         return
-    body = str(len(scope["path"])).encode()
+    body = bytes(LARGE) if scope["path"] == "/large" else str(len(scope["path"])).encode()
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -44,7 +48,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
     settings = StoreSettings(
         database_url="postgresql://", redis_url="redis://", blobs=tmp_path_factory.mktemp("none")
     )
-    wanted = service_settings(settings, max_connections=3, max_head_bytes=2000, head_timeout_s=0.5)
+    wanted = service_settings(
+        settings, max_connections=3, max_head_bytes=2000, head_timeout_s=0.5, unread_timeout_s=1.0
+    )
     config = uvicorn.Config(
         app, port=0, http=bounded(wanted), ws="none", log_config=None, lifespan="off"
     )
@@ -118,6 +124,23 @@ def test_too_many_connections_are_told_so(small: Small) -> None:
     assert b"retry-after: 1" in answer
     until(lambda: not small.server.server_state.connections)
     assert ask(small, ASK, b"connection: close\r\n\r\n").endswith(b"1")
+
+
+@pytest.mark.parametrize("ends", [b"", b"connection: close\r\n"], ids=["kept", "closing"])
+def test_who_does_not_read_is_cut_off_and_who_reads_slowly_is_not(
+    small: Small, ends: bytes
+) -> None:
+    request = b"GET /large HTTP/1.1\r\nhost: test\r\n" + ends + b"\r\n"
+    with connect(small.url) as idle, connect(small.url) as slow:
+        idle.sendall(request)
+        slow.sendall(request)
+        taken = 0
+        while taken < LARGE and (some := slow.recv(1 << 18)):
+            taken += len(some)
+            time.sleep(0.02)
+        assert taken >= LARGE
+        with pytest.raises(ConnectionResetError):
+            read_answer(idle)
 
 
 def test_the_service_runs_with_these_bounds_and_behind_its_proxy_alone(

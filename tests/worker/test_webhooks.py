@@ -213,6 +213,18 @@ def test_retry_after_is_heeded(bench: Bench, receiver: Receiver, asked: Callable
     assert 3500 < (state.next_try_at - state.created_at).total_seconds() < 3700
 
 
+@pytest.mark.parametrize("asked", ["soon", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"])
+def test_a_retry_after_that_says_nothing_is_a_failure_like_others(
+    bench: Bench, receiver: Receiver, asked: str
+) -> None:
+    webhook = hook(bench, receiver.url)
+    happen(bench, "chunk.received")
+    receiver.answer = lambda _: 503
+    receiver.headers = {"Retry-After": asked}
+    tell(bench.context, webhook)
+    assert (row(bench, webhook).failed, row(bench, webhook).last_status) == (1, 503)
+
+
 def test_only_what_it_asked_for_is_told(bench: Bench, receiver: Receiver) -> None:
     mine = create_stream(bench.database, "mine")
     other = create_stream(bench.database, "other")

@@ -113,13 +113,21 @@ def test_the_place_of_a_release_that_knew_no_marks_is_marked(
     assert place.marks() == {id_of(database)}
 
 
-def test_an_older_schema_marks_nothing_and_goes_on(
-    monkeypatch: pytest.MonkeyPatch, blobs: Blobs, place: Place
+def test_an_older_schema_marks_nothing_and_goes_on_where_nothing_is_marked(
+    settings: StoreSettings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    blobs: Blobs,
+    place: Place,
 ) -> None:
     monkeypatch.setattr("store.blobs.belonging.has", lambda *_: False)
     blobs.put_bytes(b"x")
     assert place.marks() == set()
-    assert blobs.adopt() is False
+    place.mark(OTHER)
+    with pytest.raises(WrongPlace):
+        new_process(settings, database).put_bytes(b"y")
+    blobs.adopt()
+    assert place.marks() == set()
 
 
 def test_who_adopts_a_place_has_it_alone(
@@ -128,7 +136,7 @@ def test_who_adopts_a_place_has_it_alone(
     blobs.put_bytes(b"x")
     first = id_of(database)
     is_another(database)
-    assert new_process(settings, database).adopt()
+    new_process(settings, database).adopt()
     assert place.marks() == {OTHER}
     new_process(settings, database).put_bytes(b"y")
     is_another(database, store=first or "")
@@ -140,13 +148,13 @@ def test_a_lost_place_is_adopted_anew(
     settings: StoreSettings, database: Database, blobs: Blobs, place: Place
 ) -> None:
     lose(settings, place, blobs.put_bytes(b"x"))
-    assert new_process(settings, database).adopt()
+    new_process(settings, database).adopt()
     new_process(settings, database).put_bytes(b"x")
     assert place.marks() == {id_of(database)}
 
 
-def test_of_two_that_take_a_new_place_at_once_neither_has_it(
-    database: Database, place: Place
+def test_of_two_that_take_a_new_place_at_once_the_later_look_is_refused(
+    settings: StoreSettings, database: Database, place: Place
 ) -> None:
     class Contended:
         """Another database's process marks it in the same moment."""
@@ -158,9 +166,24 @@ def test_of_two_that_take_a_new_place_at_once_neither_has_it(
             place.mark(store)
             place.mark(OTHER)
 
-    with pytest.raises(WrongPlace, match="just now"):
+    with pytest.raises(WrongPlace, match=OTHER):
         settle(database, Contended())  # type: ignore[arg-type]
-    assert place.marks() == {OTHER}
+    own = id_of(database)
+    assert place.marks() == {own, OTHER}  # so that the other sees it, too
+    with pytest.raises(WrongPlace, match=OTHER):
+        new_process(settings, database).put_bytes(b"x")
+
+
+def test_a_collector_that_is_at_work_for_long_sees_that_its_place_was_adopted(
+    database: Database, blobs: Blobs, place: Place
+) -> None:
+    digest = blobs.put_bytes(b"x")
+    age(database, digest)
+    place.unmark(id_of(database) or "")
+    place.mark(OTHER)
+    with pytest.raises(WrongPlace):
+        garbage.collect(database, blobs)
+    assert [one.digest for one in place.stored()] == [digest]
 
 
 def test_what_else_lies_beside_the_marks_is_none(settings: StoreSettings, place: Place) -> None:
