@@ -46,6 +46,7 @@ def an_image(number: int) -> tuple[str, bytes]:
         return member.filename.split("/")[0], whole.read(member)
 
 
+@pytest.mark.slow
 def test_two_thinned_chunks_are_learned_and_each_version_predicts(api: Api) -> None:
     stream = api.create_stream(architecture="resnet20s", recipe={"epochs": 1})
     chunks = [api.push(stream, thinned(number, every=16)) for number in (0, 1)]

@@ -212,6 +212,7 @@ def test_stopping_while_it_comes_up_ends_all(tmp_path: Path) -> None:
     assert gone(everything)
 
 
+@pytest.mark.slow
 def test_killed_or_stopped_in_mid_cycle_it_goes_on_when_started_again(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with up(data) as first, Client(first.url) as client:

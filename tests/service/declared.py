@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -15,16 +14,24 @@ HEADERS = ("etag", "location", "retry-after", "x-model-version", "content-range"
 ANYWHERE = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)  # a body cut off; a defect
 
 
+Paths = list[tuple[re.Pattern[str], dict[str, Any]]]
+
+_of_all: Paths = []  # making it takes longer than starting an app, and no setting changes it
+
+
+def paths_of(app: FastAPI) -> Paths:
+    """The operations of the first app that was asked, which are those of all."""
+    if not _of_all:
+        for path, operations in app.openapi()["paths"].items():
+            _of_all.append((compile_path(path)[0], operations))
+    return _of_all
+
+
 class Declared:
     """A hook of httpx: each answer of an operation is one that the document knows."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
-
-    @cached_property
-    def _paths(self) -> list[tuple[re.Pattern[str], dict[str, Any]]]:
-        paths = self._app.openapi()["paths"]
-        return [(compile_path(path)[0], operations) for path, operations in paths.items()]
 
     def __call__(self, answer: httpx.Response) -> None:
         operation = self._operation(answer.request)
@@ -41,7 +48,7 @@ class Declared:
 
     def _operation(self, request: httpx.Request) -> dict[str, Any] | None:
         """What the document says of the operation that was asked for; None: it tells nothing."""
-        for path, operations in self._paths:
+        for path, operations in paths_of(self._app):
             if path.fullmatch(request.url.path) and request.method.lower() in operations:
                 operation: dict[str, Any] = operations[request.method.lower()]
                 return operation
