@@ -40,7 +40,7 @@ demo: $(READY) ## the main job on real data: six chunks of digits through the em
 test: $(READY) ## every test but the slow ones
 	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(TEST_JOBS) --dist loadfile
 
-test-slow: $(READY) ## the tests that are longer than a minute
+test-slow: $(READY) ## the tests that take long, or are of many alike
 	@$(BIN)/python -m pytest -m slow --timeout 1200
 
 check: $(READY) ## lint, format, types, import contracts, file sizes

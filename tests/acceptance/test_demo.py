@@ -15,7 +15,7 @@ LAST_LINE = re.compile(
 )
 
 
-@pytest.mark.slow  # a minute and more: `make demo`
+@pytest.mark.slow  # it is `make demo`
 @pytest.mark.timeout(300)
 def test_the_demo_ends_well_and_leaves_nothing(tmp_path: Path) -> None:
     ended = subprocess.run(

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,16 @@ def veteran(new_world: Callable[..., World]) -> Iterator[Veteran]:
     api.close()
 
 
-@pytest.mark.parametrize("stage", [*Stage, "relearn.epoch"])
+def stages() -> list[Any]:
+    """All of them; those in which something is read, learned, kept and served in every run."""
+    telling = {Stage.LOAD, "relearn.epoch", Stage.SAVE, Stage.PROMOTE}
+    return [
+        pytest.param(stage, marks=() if stage in telling else pytest.mark.slow)
+        for stage in (*Stage, "relearn.epoch")
+    ]
+
+
+@pytest.mark.parametrize("stage", stages())
 def test_a_learner_killed_in_a_stage_loses_nothing(veteran: Veteran, stage: str) -> None:
     veteran.world.trap.write_text(f"cycle.{stage}:kill")
     veteran.push()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ from store.settings import StoreSettings
 from tests.store.blobs.conftest import age, lying
 
 OTHER = "0" * 32
+
+
+@pytest.fixture(autouse=True)
+def _own_id(database: Database) -> Iterator[None]:
+    """Tests here change the database's id, which outlives a test."""
+    yield
+    with database.begin() as session:
+        session.execute(sa.delete(StoreIdentity))
 
 
 @pytest.fixture
