@@ -17,7 +17,7 @@ from lure.processes import Child
 from lure.servers import Postgres
 from store import webhooks, workers
 from store.webhooks import Wanted
-from tests.acceptance.alarms import Alarms, worker
+from tests.acceptance.alarms import WINDOW, Alarms, worker
 from tests.acceptance.world import Api, World, wait_for
 from tests.deploy.files import rules
 from tests.digits import digits_zip, images, png
@@ -249,7 +249,10 @@ def bad_chunks(service: Service) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def worse_candidate(service: Service) -> Iterator[dict[str, str]]:
+    """Long enough after a good one: the rule asks for a window in which none was let through."""
     api = service.api
+    passed = f'lure_gate_verdicts_total{{stream="{service.stream}", outcome="passed"}}'
+    service.alarms.wait_seen(f"({passed} >= 1) unless (increase({passed}[{WINDOW}]) > 0.1)")
     count = len(api.client.chunks(service.stream)["items"])
     api.wait_learned(service.stream, api.push_digits(service.stream, 200 + 60 * count))
     yield {"stream": service.stream}
