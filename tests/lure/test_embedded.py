@@ -150,6 +150,7 @@ def test_under_nohup_a_hang_up_is_ignored(running: Up) -> None:
     assert running.brings_back("beat"), running.text
 
 
+@pytest.mark.slow
 def test_sigint_to_its_own_process_ends_all(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o750)
@@ -173,6 +174,7 @@ def terminal() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("terminal")
 def test_whoever_reads_its_words_may_leave_and_the_terminal_hang_up(tmp_path: Path) -> None:
     process = subprocess.Popen(

@@ -26,6 +26,7 @@ def of_seed(records: list[Record], seed: int) -> list[Record]:
     return [record for record in records if record.seed == seed]
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_from_one_and_have_its_records(tmp_path: Path) -> None:
     settings = create_experiment(tmp_path / "alone", seeds=[0, 1], chunks=2)
     alone = run.run(settings)
