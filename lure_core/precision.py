@@ -154,6 +154,11 @@ def answering(
     return Precision(device, bf16=bf16, channels_last=device.type == "cpu" or bf16)
 
 
+def answering_threads(flops: int, *, most: int) -> int:
+    """Threads that a CPU answers with, for one image of that forward cost."""
+    return 1 if flops < ONE_THREAD_BELOW_FLOPS else most
+
+
 def _agrees(agreement: Mapping[str, Any] | None, device: torch.device) -> bool:
     if agreement is None or agreement.get("device") != device.type:
         return False

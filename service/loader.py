@@ -7,10 +7,12 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
+import torch
+
 from lure_core import models
 from lure_core.checkpoint import load_classifier, shape_of
 from lure_core.errors import BadCheckpoint
-from lure_core.precision import answering, device_of
+from lure_core.precision import answering, answering_threads, device_of
 from service.collecting import spare_what_stays
 from service.pace import Pace
 from service.slot import Served
@@ -28,11 +30,13 @@ class Manner:
         device: "auto", "cpu", "cuda", …: where they answer.
         precision: "auto", "fp32" or "bf16"; see `lure_core.precision.answering`.
         packages: Of the operator's own models, those that may be imported.
+        threads: Most that a batch is computed with.
     """
 
     device: str = "auto"
     precision: str = "auto"
     packages: Collection[str] = ()
+    threads: int = 1
 
 
 class Loader:
@@ -53,6 +57,7 @@ class Loader:
             BlobDamaged, BadCheckpoint: They do not have their digest, or do not fit together.
         """
         pace = pace or Pace()
+        torch.set_num_threads(1)  # this thread's: it gives way to those that answer
         sidecar = json.loads(self._blobs.read(version.sidecar_digest))
         if sidecar.get("weights_sha256") != version.digest:
             raise BadCheckpoint(
@@ -76,6 +81,8 @@ class Loader:
                 self._blobs.local(version.digest, check=True)
             raise
         pace.breathe()
+        # what oneDNN prepares, it prepares for a number of threads
+        torch.set_num_threads(answering_threads(classifier.runner.flops, most=self._manner.threads))
         classifier.warm_up()
         self._spares.follow(classifier)
         spare_what_stays()  # the first model has brought along what torch loads when needed

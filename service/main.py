@@ -126,12 +126,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         blobs = Blobs.of(settings, database, app.state.stowage.asked)
         queue = Queue(settings)
         opened.callback(queue.close)
+        capacity = _capacity(settings)
         watch = Watch(
             settings=settings,
             database=database,
             blobs=blobs,
-            capacity=_capacity(settings),
-            manner=Manner(settings.serve_device, settings.serve_precision, settings.packages),
+            capacity=capacity,
+            manner=_manner(settings, capacity),
             room=Room(settings.pinned_versions, settings.pinned_bytes),
         )
         await watch.start()
@@ -145,6 +146,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.space = Space(settings, database, blobs, app.state.stowage)
         app.state.checks = anyio.CapacityLimiter(_CHECKS)
         yield
+
+
+def _manner(settings: ServiceSettings, capacity: Capacity) -> Manner:
+    return Manner(
+        device=settings.serve_device,
+        precision=settings.serve_precision,
+        packages=settings.packages,
+        threads=capacity.share,
+    )
 
 
 def _capacity(settings: ServiceSettings) -> Capacity:

@@ -13,7 +13,7 @@ import torch
 from lure_core.config import InputSpec
 from lure_core.errors import BadImage
 from lure_core.images import MAX_PIXELS, announced_pixels, decode
-from lure_core.precision import ONE_THREAD_BELOW_FLOPS
+from lure_core.precision import answering_threads
 from service.batcher import Batcher, Limits, Pixels, Probabilities, values_of
 from service.counters import Counters
 from service.errors import Fault, Invalid, Overloaded
@@ -40,6 +40,11 @@ class Capacity:
     computing: int = 1  # batches at once; they divide the cores
     batch: Limits = field(default_factory=Limits)
 
+    @property
+    def share(self) -> int:
+        """Cores of each batch."""
+        return max(1, self.cores // self.computing)
+
 
 class Predictor:
     """Decodes and computes; a few requests at a time, so that none starves the others."""
@@ -60,8 +65,7 @@ class Predictor:
 
     def _take_cores(self, served: Served) -> None:
         """As many as pay for that version; torch has a pool for each of our threads."""
-        share = max(1, self._capacity.cores // self._capacity.computing)
-        torch.set_num_threads(1 if served.flops < ONE_THREAD_BELOW_FLOPS else share)
+        torch.set_num_threads(answering_threads(served.flops, most=self._capacity.share))
 
     @property
     def waiting(self) -> int:

@@ -8,9 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
+from lure_core import precision
+from lure_core.checkpoint import LoadedClassifier
 from lure_core.errors import BadCheckpoint, ConfigError
 from service.loader import Loader, Manner
+from service.pace import Pace
 from service.slot import Room, Served, Slots
 from store.blobs import Blobs
 from store.engine import Database
@@ -62,6 +66,29 @@ def test_weights_that_nobody_uses_any_more_are_those_of_the_next_version(
     del second
     again = loader.load("digits", versions[0])
     assert np.array_equal(again.classifier.predict(IMAGES), expected)
+
+
+def test_a_version_is_loaded_with_one_thread_and_warmed_up_with_those_that_answer(
+    blobs: Blobs, versions: list[Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "ONE_THREAD_BELOW_FLOPS", 0)
+    loading: list[int] = []
+    warming: list[int] = []
+
+    class Watched(Pace):
+        def breathe(self) -> None:
+            loading.append(torch.get_num_threads())
+
+    def warm_up(_: LoadedClassifier) -> None:
+        warming.append(torch.get_num_threads())
+
+    monkeypatch.setattr(LoadedClassifier, "warm_up", warm_up)
+    loader = Loader(blobs, Manner(threads=3))
+    with ThreadPoolExecutor(1) as thread:
+        for version in versions[:2]:
+            thread.submit(loader.load, "digits", version, Watched()).result()
+    assert set(loading) == {1}
+    assert warming == [3, 3]
 
 
 def test_weights_that_are_being_computed_with_are_not_spare(
