@@ -6,7 +6,13 @@ import threading
 import pytest
 
 from store import webhooks
-from worker.posting import Letter, Poster
+from worker.posting import Answer, Letter, Poster
+
+
+def posted(*, timeout_s: float) -> Answer:
+    secret = webhooks.new_secret()
+    with Poster("http://hooks.example/", secret, timeout_s=timeout_s, private=False) as poster:
+        return poster.post(Letter("evt_1", b"{}"))
 
 
 def test_a_name_server_that_hangs_holds_nobody_past_the_timeout(
@@ -21,10 +27,7 @@ def test_a_name_server_that_hangs_holds_nobody_past_the_timeout(
         raise socket.gaierror("nobody knows")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    with Poster(
-        "http://hooks.example/", webhooks.new_secret(), timeout_s=0.2, private=False
-    ) as poster:
-        answer = poster.post(Letter("evt_1", b"{}"))
+    answer = posted(timeout_s=0.2)
     # the call is over, its loop is closed, and the name server is still thinking
     assert asked.is_set()
     assert not gone.is_set()
@@ -38,8 +41,5 @@ def test_a_name_that_nobody_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> No
         raise socket.gaierror("nobody knows")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with Poster(
-        "http://hooks.example/", webhooks.new_secret(), timeout_s=20, private=False
-    ) as poster:
-        answer = poster.post(Letter("evt_1", b"{}"))
+    answer = posted(timeout_s=20)
     assert (answer.status, answer.error) == (None, "gaierror: nobody knows")

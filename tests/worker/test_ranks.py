@@ -140,7 +140,6 @@ def undisturbed(bench: Bench, known: dict[str, str]) -> str:
 
 
 @linux
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_rank_that_is_killed_leaves_no_trace_in_the_weights(
     bench: Bench,

@@ -56,6 +56,7 @@ def folder_of(rank: int) -> Path:
     return Path((proc.PROC / str(rank) / "cmdline").read_text().split("\0")[-2])
 
 
+@pytest.mark.slow
 def test_told_to_stop_in_mid_cycle_it_saves_it_and_its_ranks_end(
     bench: Bench, worker: subprocess.Popen[bytes]
 ) -> None:
