@@ -68,7 +68,7 @@ bench: $(READY) ## the benchmarks; results belong into benchmarks/README.md
 	@$(BIN)/python benchmarks/cycle.py
 	@$(BIN)/python benchmarks/freshness.py
 
-bench-serve: $(READY) ## predictions beside LitServe, under swaps and beside a training: an hour
+bench-serve: $(READY) ## predictions beside LitServe, under swaps and beside a training: more than an hour
 	@$(BIN)/python -m benchmarks.serving
 	@$(BIN)/python -m benchmarks.swap
 	@$(BIN)/python -m benchmarks.yielding
