@@ -155,6 +155,7 @@ def test_rollback_and_release(taught: Taught) -> None:
     )
 
 
+@pytest.mark.slow
 def test_smoke_ends_well_against_this_service(taught: Taught) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "lure.smoke"],

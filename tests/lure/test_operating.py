@@ -86,6 +86,7 @@ def test_a_folder_without_a_running_stack_is_told(tmp_path: Path) -> None:
     assert f"no `lure up --data {tmp_path / 'none'}` of this user is running" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_backup_of_a_running_stack_is_restored_into_a_new_folder(
     data: Path, tmp_path: Path
 ) -> None:
